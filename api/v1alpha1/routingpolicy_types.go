@@ -1,0 +1,296 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// StrategyType is the rule that orders the endpoints of a tier.
+//
+// +kubebuilder:validation:Enum=Priority;RoundRobin
+type StrategyType string
+
+const (
+	// StrategyPriority tries endpoints as they are listed; those matched by labels, by name.
+	StrategyPriority StrategyType = "Priority"
+	// StrategyRoundRobin starts each request at the next active endpoint and goes round from there. Each
+	// proxy counts for itself.
+	StrategyRoundRobin StrategyType = "RoundRobin"
+)
+
+// Strategy orders the endpoints of a tier.
+type Strategy struct {
+	// type is the rule. Priority tries endpoints in their listed order (those matched by labels, by name).
+	// RoundRobin starts each request at the next active one.
+	// +required
+	Type StrategyType `json:"type,omitempty"`
+}
+
+// EndpointReference names a ModelEndpoint of the policy's own namespace.
+type EndpointReference struct {
+	// name of the ModelEndpoint.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="endpoints[].name is the name of a ModelEndpoint: lower-case letters, digits, hyphens and dots, such as gpt-4o-mini"
+	Name string `json:"name,omitempty"`
+}
+
+// EndpointMatch selects endpoints of the policy's namespace. All that is given must hold.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="!has(self.providers) || !has(self.excludedProviders) || !self.providers.exists(p, p in self.excludedProviders)",message="a provider stands in both match.providers and match.excludedProviders; keep it in one of them"
+type EndpointMatch struct {
+	// The rules of selector go through indexes because the schema of a label selector bounds none of its
+	// lists: only so does the API server know what a rule can cost.
+
+	// selector picks endpoints by their labels. An empty selector picks all.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || size(self.matchExpressions) <= 16",message="selector.matchExpressions has at most 16 entries; give the endpoints one label of their own and select by that"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15].all(i, i >= size(self.matchExpressions) || self.matchExpressions[i].operator in ['In','NotIn','Exists','DoesNotExist'])",message="selector.matchExpressions[].operator does not exist; write In, NotIn, Exists or DoesNotExist"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15].all(i, i >= size(self.matchExpressions) || !(self.matchExpressions[i].operator in ['In','NotIn']) || has(self.matchExpressions[i].values) && size(self.matchExpressions[i].values) > 0)",message="operator In or NotIn compares the label with values; list at least one in selector.matchExpressions[].values"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15].all(i, i >= size(self.matchExpressions) || !(self.matchExpressions[i].operator in ['Exists','DoesNotExist']) || !has(self.matchExpressions[i].values) || size(self.matchExpressions[i].values) == 0)",message="operator Exists or DoesNotExist looks at the key alone; remove selector.matchExpressions[].values, or use In or NotIn"
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+
+	// providers lists the only providers whose endpoints match.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a provider is written in lower-case letters, digits and hyphens and begins and ends with a letter or digit, such as openai or vllm-berlin"
+	Providers []string `json:"providers,omitempty"`
+
+	// excludedProviders lists providers whose endpoints never match.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a provider is written in lower-case letters, digits and hyphens and begins and ends with a letter or digit, such as openai or vllm-berlin"
+	ExcludedProviders []string `json:"excludedProviders,omitempty"`
+
+	// features lists what an endpoint must declare in its own spec.features to match.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=7
+	Features []Feature `json:"features,omitempty"`
+}
+
+// Tier is a group of endpoints. All of a tier's endpoints are tried before the next tier's.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.match) && has(self.endpoints))",message="a tier has match or endpoints, not both; split it into two tiers"
+type Tier struct {
+	// match selects the tier's endpoints. Without match and endpoints the tier holds every endpoint of the
+	// namespace at or below the policy's capability.
+	// +optional
+	Match *EndpointMatch `json:"match,omitempty"`
+
+	// endpoints lists the tier's endpoints by name, in order of preference. One that does not offer the
+	// policy's capability is left out, and ResolvedRefs says so.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	Endpoints []EndpointReference `json:"endpoints,omitempty"`
+
+	// strategy orders the tier's endpoints. Absent: type Priority.
+	// +optional
+	Strategy *Strategy `json:"strategy,omitempty"`
+}
+
+// Timeouts bound the phases of an attempt, and the request as a whole. Time spent waiting for the caller to
+// read never counts against idle.
+//
+// +kubebuilder:validation:MinProperties=0
+type Timeouts struct {
+	// connect bounds name resolution and the TCP connection.
+	// +optional
+	// +default="2s"
+	Connect *Duration `json:"connect,omitempty"`
+
+	// tlsHandshake bounds the TLS handshake with an https provider.
+	// +optional
+	// +default="3s"
+	TLSHandshake *Duration `json:"tlsHandshake,omitempty"`
+
+	// firstToken bounds the wait from sending a request to the first content of its answer; another 10s are
+	// added for every 10,000 estimated input tokens, and for an answer that is not streamed, which is written
+	// whole before its first byte, 20ms for every token it may have (max_tokens, or 4,096). Past it the next
+	// endpoint is tried.
+	// +optional
+	// +default="30s"
+	FirstToken *Duration `json:"firstToken,omitempty"`
+
+	// idle bounds the silence between two pieces of an answer that has begun.
+	// +optional
+	// +default="60s"
+	Idle *Duration `json:"idle,omitempty"`
+
+	// clientWrite bounds how long the caller may refuse to take bytes of its answer before it counts as gone.
+	// +optional
+	// +default="30s"
+	ClientWrite *Duration `json:"clientWrite,omitempty"`
+}
+
+// Retry bounds the attempts made for one request.
+//
+// +kubebuilder:validation:MinProperties=0
+type Retry struct {
+	// attempts is the most attempts made for one request, the first included. One more on a fresh
+	// connection after a reset of a reused one counts as an attempt.
+	// +optional
+	// +default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=32
+	Attempts *int32 `json:"attempts,omitempty"`
+
+	// deadline bounds the request with all its attempts, until its last byte.
+	// +optional
+	// +default="600s"
+	Deadline *Duration `json:"deadline,omitempty"`
+}
+
+// RoutingPolicySpec says which names a policy answers to, which endpoints serve them, and in which order.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="has(self.models) || has(self.capability)",message="set spec.models (names that callers ask for), spec.capability, or both; otherwise no request can reach this policy"
+// +kubebuilder:validation:XValidation:rule="has(self.capability) || has(self.tiers)",message="set spec.capability or spec.tiers; otherwise no endpoint can serve this policy"
+// +kubebuilder:validation:XValidation:rule="has(self.capability) || !has(self.tiers) || self.tiers.all(t, has(t.match) || has(t.endpoints))",message="without spec.capability every tier needs match or endpoints; add one of them, or set spec.capability",fieldPath=".tiers"
+// +kubebuilder:validation:XValidation:rule="!has(self.tiers) || size(self.tiers) < 2 || self.tiers.filter(t, !has(t.match) && !has(t.endpoints)).size() == (has(self.tiers[size(self.tiers) - 1].match) || has(self.tiers[size(self.tiers) - 1].endpoints) ? 0 : 1)",message="a tier without match and endpoints holds every endpoint, so that tiers after it would add nothing; make it the last, and only one",fieldPath=".tiers"
+// +kubebuilder:validation:XValidation:rule="self.retry.attempts == 1 || ![self.retry.deadline, self.timeouts.firstToken].all(d, d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.retry.deadline) > duration(self.timeouts.firstToken)",message="retry.deadline must be longer than timeouts.firstToken (30s when left out), or an endpoint that hangs uses up the whole request and no other is tried; raise the deadline, lower firstToken, or set retry.attempts to 1",fieldPath=".retry.deadline"
+// +kubebuilder:validation:XValidation:rule="self.retry.attempts == 1 || ![self.retry.deadline, self.timeouts.connect].all(d, d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.retry.deadline) > duration(self.timeouts.connect)",message="retry.deadline must be longer than timeouts.connect (2s when left out), or an endpoint that cannot be reached uses up the whole request and no other is tried; raise the deadline, lower connect, or set retry.attempts to 1",fieldPath=".retry.deadline"
+type RoutingPolicySpec struct {
+	// models are the names that callers may put into the model field of a request to reach this policy. A
+	// name belongs to the oldest policy of the namespace that lists it (then by policy name).
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9._:]*[A-Za-z0-9])?$')",message="a name in models is written in letters, digits, hyphens, dots, underscores and colons and begins and ends with a letter or digit, such as chat or gpt-4o:mini; a slash parts namespace and name, so it cannot be in one"
+	Models []string `json:"models,omitempty"`
+
+	// capability is the node of the capability tree this policy serves: every request for that node, or for
+	// one below it without a policy of its own. Only endpoints at or below the node take part.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?[.]){0,2}[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$') || self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){0,7}$')",message="a capability is a name of the tree in lower case (chat-completion, or generation.text-generation.chat-completion), or one of your own below a domain (acme.com/compliance.pii-detection)"
+	Capability string `json:"capability,omitempty"`
+
+	// tiers are tried in order. Absent: one tier with every endpoint of the namespace at or below capability.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Tiers []Tier `json:"tiers,omitempty"` //nolint:kubeapilinter // a tier without fields is meant: it holds every endpoint
+
+	// timeouts bound the phases of a request.
+	// +optional
+	// +default={}
+	Timeouts *Timeouts `json:"timeouts,omitempty"`
+
+	// retry bounds the attempts made for one request.
+	// +optional
+	// +default={}
+	Retry *Retry `json:"retry,omitempty"`
+}
+
+// PolicyEndpoints counts the endpoints of a policy.
+type PolicyEndpoints struct {
+	// total is how many endpoints the policy selects.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Total int32 `json:"total"`
+
+	// active is how many of them take traffic.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Active int32 `json:"active"`
+
+	// standby is how many of them take none: suspended, not accepted, or with references that do not resolve.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Standby int32 `json:"standby"`
+}
+
+// RoutingPolicyStatus is what the operator knows about the policy.
+//
+// +kubebuilder:validation:MinProperties=1
+type RoutingPolicyStatus struct {
+	// conditions are Accepted, ResolvedRefs and Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MinItems=0
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// models are the names this policy answers to, joined by commas. A name lost to an older policy is not
+	// among them.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32768
+	Models string `json:"models,omitempty"`
+
+	// strategy names the strategies of the tiers, in order, joined by commas.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Strategy string `json:"strategy,omitempty"`
+
+	// endpoints counts the endpoints of all tiers, each once.
+	// +optional
+	Endpoints *PolicyEndpoints `json:"endpoints,omitempty"`
+}
+
+// RoutingPolicy says which endpoints serve which names, and in which order they are tried.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=rp,categories=turnout
+// +kubebuilder:printcolumn:name="Models",type=string,JSONPath=`.status.models`
+// +kubebuilder:printcolumn:name="Capability",type=string,priority=1,JSONPath=`.spec.capability`
+// +kubebuilder:printcolumn:name="Strategy",type=string,JSONPath=`.status.strategy`
+// +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.endpoints.active`
+// +kubebuilder:printcolumn:name="Standby",type=integer,JSONPath=`.status.endpoints.standby`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type RoutingPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+
+	// spec is the policy, written by its users.
+	// +required
+	Spec RoutingPolicySpec `json:"spec,omitzero"`
+
+	// status is what the operator knows about the policy.
+	// +optional
+	Status RoutingPolicyStatus `json:"status,omitzero"`
+}
+
+// RoutingPolicyList is a list of RoutingPolicy.
+//
+// +kubebuilder:object:root=true
+type RoutingPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []RoutingPolicy `json:"items"`
+}
