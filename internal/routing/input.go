@@ -1,0 +1,221 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package routing turns what users declared into an immutable table (Build) and answers, for one request,
+// which endpoints to try in which order and why the others are not tried (Table.Resolve, Route.Plan).
+//
+// It is pure: plain values in, plain values out, no clock, no I/O, no Kubernetes. Operator and proxies call
+// the same Build on the same Input, so what a status says and what a proxy does cannot differ.
+package routing
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/turnout-ai/turnout/internal/capability"
+)
+
+// Key names an object: namespace and name, unique among objects of one kind.
+type Key struct {
+	Namespace, Name string
+}
+
+// String writes the key as namespace/name.
+func (k Key) String() string { return k.Namespace + "/" + k.Name }
+
+// Input is everything a table is built from. The order of the slices means nothing. Of two objects with the
+// same key (which no API server hands out) the one of the higher generation, then UID, counts.
+type Input struct {
+	Endpoints []EndpointSpec
+	Policies  []PolicySpec
+}
+
+// Format is the wire format a provider speaks.
+type Format uint8
+
+// The formats. The zero value is none of them.
+const (
+	FormatOpenAI Format = iota + 1
+)
+
+// Delivery is a set of ways an answer can reach the caller.
+type Delivery uint8
+
+// The members of a Delivery set.
+const (
+	Synchronous Delivery = 1 << iota
+	Streaming
+)
+
+// Features is a set of things a request can use and a model can lack.
+type Features uint16
+
+// The members of a Features set.
+const (
+	ToolCalling Features = 1 << iota
+	StructuredOutput
+	JSONMode
+	Vision
+	Audio
+	Reasoning
+	Logprobs
+)
+
+// Operation is what a request asks of a provider: the door it came through.
+type Operation uint8
+
+// The operations. The zero value is none of them.
+const (
+	ChatCompletions Operation = iota + 1
+	Completions
+	Embeddings
+)
+
+// Secret is a credential. Formatting it in any way prints a placeholder; only Reveal gives the value.
+type Secret string
+
+// String hides the secret.
+func (Secret) String() string { return "[redacted]" }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "[redacted]" }
+
+// MarshalText hides the secret from encoders.
+func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// Reveal returns the value, for the one place that puts it on the wire.
+func (s Secret) Reveal() string { return string(s) }
+
+// Credential is the header that authenticates requests to a provider. The zero value sends none.
+type Credential struct {
+	// Header is the header's name, as it is written on the wire ("Authorization").
+	Header string
+	// Value is the whole header value ("Bearer sk-…").
+	Value Secret
+}
+
+// TLS adjusts how an https provider is verified. The zero value verifies by the system's certificates and
+// the host of the URL.
+type TLS struct {
+	// ServerName replaces the URL's host for SNI and verification; empty means the host.
+	ServerName string
+	// Roots replaces the system's certificates; nil means the system's.
+	Roots *x509.CertPool
+	// RootsID identifies the content of Roots, so that connections can be shared by endpoints that trust
+	// the same certificates. Empty when Roots is nil.
+	RootsID string
+	// InsecureSkipVerify accepts any certificate.
+	InsecureSkipVerify bool
+}
+
+// Refusal is why an object, or one of the things it refers to, cannot be used. The zero value means it can.
+type Refusal struct {
+	// Reason is a CamelCase word for a condition, such as SecretNotFound.
+	Reason string
+	// Message is a sentence that names the field and the remedy.
+	Message string
+}
+
+// EndpointSpec is one ModelEndpoint as a plain value.
+type EndpointSpec struct {
+	Key Key
+	// UID is the identity of the object: another object of the same name has another UID.
+	UID        string
+	Generation int64
+	Labels     map[string]string
+
+	Provider     string
+	Format       Format
+	URL          string
+	Model        string
+	Capabilities []string
+	// Delivery is never empty.
+	Delivery Delivery
+	// Features is what the model declares to do. It is only judged when FeaturesKnown is true.
+	Features      Features
+	FeaturesKnown bool
+	// ContextWindow and MaxOutputTokens are in tokens; 0 means unknown.
+	ContextWindow   int64
+	MaxOutputTokens int64
+	Suspended       bool
+
+	Credential Credential
+	TLS        TLS
+	// Unresolved is set when a Secret the endpoint refers to cannot be used. Such an endpoint takes no traffic.
+	Unresolved Refusal
+}
+
+// Strategy is the rule that orders the endpoints of a tier.
+type Strategy uint8
+
+// The strategies.
+const (
+	// Priority keeps the listed order; matched endpoints go by name.
+	Priority Strategy = iota
+	// RoundRobin starts each plan at the next active endpoint.
+	RoundRobin
+)
+
+// SelectorOp compares a label with the values of a requirement, as Kubernetes label selectors do.
+type SelectorOp uint8
+
+// The label comparisons.
+const (
+	In SelectorOp = iota
+	NotIn
+	Exists
+	DoesNotExist
+)
+
+// Requirement is one clause of a label selector.
+type Requirement struct {
+	Label  string
+	Op     SelectorOp
+	Values []string
+}
+
+// Match selects endpoints of the policy's namespace. All that is given must hold.
+type Match struct {
+	Labels            []Requirement
+	Providers         []string
+	ExcludedProviders []string
+	// Features must all be declared by the endpoint.
+	Features Features
+}
+
+// TierSpec is one tier of a policy. With neither Match nor Endpoints it holds everything at or below the
+// policy's capability.
+type TierSpec struct {
+	// Match is nil when the tier does not select by match.
+	Match *Match
+	// Endpoints are names in the policy's namespace, in order of preference. With a Match too, both must hold.
+	Endpoints []string
+	Strategy  Strategy
+}
+
+// Timeouts bound the phases of a request.
+type Timeouts struct {
+	Connect, TLSHandshake, FirstToken, Idle, ClientWrite time.Duration
+}
+
+// PolicySpec is one RoutingPolicy as a plain value.
+type PolicySpec struct {
+	Key        Key
+	UID        string
+	Generation int64
+	// Created orders policies that claim the same name: the older keeps it.
+	Created time.Time
+
+	Models []string
+	// Capability is the node the policy serves; empty means none.
+	Capability string
+	// Tiers may be empty: one tier with everything at or below Capability.
+	Tiers    []TierSpec
+	Timeouts Timeouts
+	// Attempts is at least 1.
+	Attempts int
+	Deadline time.Duration
+}
+
+// Node is a node of the capability tree; see package capability.
+type Node = capability.Node

@@ -1,0 +1,323 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package routing_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/turnout-ai/turnout/internal/routing"
+)
+
+func TestOperationsReachEndpointsByCapability(t *testing.T) {
+	const chats, completes, embeds = routing.ChatCompletions, routing.Completions, routing.Embeddings
+	for name, tc := range map[string]struct {
+		capabilities []string
+		want         []routing.Operation
+	}{
+		"chat":                               {[]string{chat}, []routing.Operation{chats}},
+		"text completion only completes":     {[]string{"text-completion"}, []routing.Operation{completes}},
+		"code is written either way":         {[]string{"code-generation"}, []routing.Operation{chats, completes}},
+		"both kinds of text":                 {[]string{"text-completion", chat}, []routing.Operation{chats, completes}},
+		"an inner node offers what is below": {[]string{"text-generation"}, []routing.Operation{chats, completes}},
+		"the whole category":                 {[]string{"generation"}, []routing.Operation{chats, completes}},
+		"images":                             {[]string{"text-to-image"}, []routing.Operation{chats}},
+		"understanding":                      {[]string{"ocr"}, []routing.Operation{chats}},
+		"transformation":                     {[]string{"translation"}, []routing.Operation{chats}},
+		"retrieval":                          {[]string{"reranking"}, []routing.Operation{chats}},
+		"interaction":                        {[]string{"tool-calling"}, []routing.Operation{chats}},
+		"evaluation":                         {[]string{"content-moderation"}, []routing.Operation{chats}},
+		"embeddings":                         {[]string{"embeddings"}, []routing.Operation{embeds}},
+		"one kind of embeddings":             {[]string{"image-embeddings"}, []routing.Operation{embeds}},
+		"all of representation":              {[]string{"representation"}, []routing.Operation{embeds}},
+		"tokenization has no door":           {[]string{"tokenization"}, nil},
+		"text completion and embeddings":     {[]string{"text-completion", "text-embeddings"}, []routing.Operation{completes, embeds}},
+		"a user's own node takes anything":   {[]string{"acme.com/x"}, []routing.Operation{chats, completes, embeds}},
+		"a user's own beside a built-in one": {[]string{"text-embeddings", "acme.com/x"}, []routing.Operation{chats, completes, embeds}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := routing.Build(routing.Input{
+				Endpoints: []routing.EndpointSpec{endpoint("e", offering(tc.capabilities...))},
+				Policies:  []routing.PolicySpec{policy("p", 1, models("m"), tiers(listing("e")))},
+			})
+			var got []routing.Operation
+			for _, operation := range []routing.Operation{chats, completes, embeds} {
+				var plan routing.Plan
+				routing.Route{Policy: table.Policies[0]}.Plan(routing.Facts{Operation: operation}, nil, 0, &plan)
+				if len(plan.Order) == 1 {
+					got = append(got, operation)
+				} else if x := plan.Excluded[0]; x.Reason != routing.ExcludedOperation {
+					t.Errorf("%v is excluded for %v", operation, x.Reason)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("operations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHardFilters(t *testing.T) {
+	windowed := func(window, output int64) func(*routing.EndpointSpec) {
+		return func(e *routing.EndpointSpec) { e.ContextWindow, e.MaxOutputTokens = window, output }
+	}
+	delivering := func(d routing.Delivery) func(*routing.EndpointSpec) {
+		return func(e *routing.EndpointSpec) { e.Delivery = d }
+	}
+	none := routing.ExclusionReason(0)
+	for name, tc := range map[string]struct {
+		endpoint    routing.EndpointSpec
+		facts       routing.Facts
+		asked       routing.Node
+		want        routing.ExclusionReason
+		wantMissing routing.Features
+		wantMessage string
+	}{
+		"a request that asks for nothing passes": {endpoint: endpoint("e", declaring(0), delivering(0), windowed(1, 1)), want: none},
+		"standby":                                {endpoint: endpoint("e", suspended), want: routing.ExcludedStandby, wantMessage: "e: is on standby, Manual: spec.suspend is true"},
+		"standby comes before all else":          {endpoint: endpoint("e", suspended, declaring(0)), facts: routing.Facts{Operation: routing.Embeddings, Features: routing.Vision}, want: routing.ExcludedStandby},
+		"another capability":                     {endpoint: endpoint("e", offering("text-to-image", "ocr")), asked: "generation.text-generation.chat-completion", want: routing.ExcludedCapability, wantMessage: "e: offers text-to-image, ocr, not the capability asked for"},
+		"capability comes before operation":      {endpoint: endpoint("e", offering("text-embeddings")), asked: "generation", facts: routing.Facts{Operation: routing.Completions}, want: routing.ExcludedCapability},
+		"the capability itself":                  {endpoint: endpoint("e"), asked: "generation.text-generation.chat-completion", want: none},
+		"a capability above the endpoint's":      {endpoint: endpoint("e"), asked: "generation.text-generation", want: none},
+		"an endpoint at an inner node":           {endpoint: endpoint("e", offering("text-generation")), asked: "generation.text-generation.chat-completion", want: none},
+		"another operation":                      {endpoint: endpoint("e", offering("text-embeddings")), facts: routing.Facts{Operation: routing.ChatCompletions}, want: routing.ExcludedOperation, wantMessage: "e: offers text-embeddings, which this operation does not reach"},
+		"operation comes before delivery":        {endpoint: endpoint("e", delivering(0)), facts: routing.Facts{Operation: routing.Embeddings, Delivery: routing.Streaming}, want: routing.ExcludedOperation},
+		"delivery":                               {endpoint: endpoint("e", delivering(routing.Synchronous)), facts: routing.Facts{Delivery: routing.Streaming}, want: routing.ExcludedDelivery, wantMessage: "e: delivers Synchronous only"},
+		"delivery comes before features":         {endpoint: endpoint("e", delivering(0), declaring(0)), facts: routing.Facts{Delivery: routing.Synchronous, Features: routing.Vision}, want: routing.ExcludedDelivery},
+		"a feature":                              {endpoint: endpoint("e", declaring(routing.ToolCalling)), facts: routing.Facts{Features: routing.ToolCalling | routing.Vision | routing.Audio}, want: routing.ExcludedFeature, wantMissing: routing.Vision | routing.Audio, wantMessage: "e: does not offer Vision, Audio"},
+		"features that are declared":             {endpoint: endpoint("e", declaring(routing.ToolCalling|routing.Vision)), facts: routing.Facts{Features: routing.Vision}, want: none},
+		"features of which nothing is known":     {endpoint: endpoint("e"), facts: routing.Facts{Features: routing.Vision | routing.Logprobs}, want: none},
+		"features come before the window":        {endpoint: endpoint("e", declaring(0), windowed(1, 0)), facts: routing.Facts{Features: routing.Vision, InputTokens: 1000}, want: routing.ExcludedFeature, wantMissing: routing.Vision},
+		"an input within the tolerance":          {endpoint: endpoint("e", windowed(750, 0)), facts: routing.Facts{InputTokens: 1000}, want: none},
+		"an input just above the tolerance":      {endpoint: endpoint("e", windowed(750, 0)), facts: routing.Facts{InputTokens: 1001}, want: routing.ExcludedContextWindow, wantMessage: "e: has a context window of 750 tokens"},
+		"the smallest window":                    {endpoint: endpoint("e", windowed(1, 0)), facts: routing.Facts{InputTokens: 2}, want: routing.ExcludedContextWindow},
+		"a window too large to multiply":         {endpoint: endpoint("e", windowed(math.MaxInt64/2, 0)), facts: routing.Facts{InputTokens: math.MaxInt64}, want: none},
+		"an unknown window":                      {endpoint: endpoint("e"), facts: routing.Facts{InputTokens: math.MaxInt64}, want: none},
+		"the window comes before the output":     {endpoint: endpoint("e", windowed(1, 1)), facts: routing.Facts{InputTokens: 2, MaxOutputTokens: 2}, want: routing.ExcludedContextWindow},
+		"an answer just short enough":            {endpoint: endpoint("e", windowed(0, 100)), facts: routing.Facts{MaxOutputTokens: 100}, want: none},
+		"an answer too long":                     {endpoint: endpoint("e", windowed(0, 100)), facts: routing.Facts{MaxOutputTokens: 101}, want: routing.ExcludedMaxOutputTokens, wantMessage: "e: gives at most 100 tokens of output"},
+		"an answer of any length":                {endpoint: endpoint("e"), facts: routing.Facts{MaxOutputTokens: math.MaxInt64}, want: none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := routing.Build(routing.Input{
+				Endpoints: []routing.EndpointSpec{tc.endpoint},
+				Policies:  []routing.PolicySpec{policy("p", 1, models("m"), tiers(listing("e")))},
+			})
+			var plan routing.Plan
+			routing.Route{Policy: table.Policies[0], Node: tc.asked}.Plan(tc.facts, nil, 0, &plan)
+			if len(plan.Order)+len(plan.Excluded) != 1 {
+				t.Fatalf("order %v, excluded %v", plan.Order, plan.Excluded)
+			}
+			if tc.want == none {
+				if len(plan.Excluded) != 0 {
+					t.Errorf("excluded: %s", plan.ExcludedMessage())
+				}
+				return
+			}
+			if len(plan.Excluded) != 1 {
+				t.Fatal("the endpoint is tried")
+			}
+			x := plan.Excluded[0]
+			if x.Reason != tc.want || x.Missing != tc.wantMissing || !strings.Contains(plan.ExcludedMessage(), tc.wantMessage) {
+				t.Errorf("got %v, missing %q: %s; want %v, missing %q and a message with %q",
+					x.Reason, x.Missing, plan.ExcludedMessage(), tc.want, tc.wantMissing, tc.wantMessage)
+			}
+		})
+	}
+}
+
+// tieredTable has a policy of two tiers of three endpoints; Index follows the names a1 to b3.
+func tieredTable(first, second routing.Strategy) *routing.Table {
+	return routing.Build(routing.Input{
+		Endpoints: []routing.EndpointSpec{
+			endpoint("a1"), endpoint("a2"), endpoint("a3"), endpoint("b1"), endpoint("b2"), endpoint("b3", suspended),
+		},
+		Policies: []routing.PolicySpec{policy("p", 1, models("m"), tiers(
+			routing.TierSpec{Endpoints: []string{"a3", "a1", "a2"}, Strategy: first},
+			routing.TierSpec{Endpoints: []string{"b1", "b2", "b3"}, Strategy: second},
+		))},
+	})
+}
+
+func TestPlanOrder(t *testing.T) {
+	const a1, a2, a3, b1, b2 = 0, 1, 2, 3, 4
+	for name, tc := range map[string]struct {
+		first, second routing.Strategy
+		until         map[int]int64
+		turns         map[int]uint64
+		want          []string
+		wantTurns     map[int]uint64
+	}{
+		"priority is the listed order, tier by tier": {
+			want: []string{"a3", "a1", "a2", "b1", "b2"},
+		},
+		"who rests comes after all tiers, the one due back first": {
+			until: map[int]int64{a3: 300, b1: 200, a2: 400},
+			want:  []string{"a1", "b2", "(b1)", "(a3)", "(a2)"},
+		},
+		"due back together: by tier and list": {
+			until: map[int]int64{a1: 200, a2: 200, a3: 200, b1: 200},
+			want:  []string{"b2", "(a3)", "(a1)", "(a2)", "(b1)"},
+		},
+		"a rest that is over": {
+			until: map[int]int64{a3: 100, a1: 99},
+			want:  []string{"a3", "a1", "a2", "b1", "b2"},
+		},
+		"all rest": {
+			until: map[int]int64{a1: 105, a2: 104, a3: 103, b1: 102, b2: 101},
+			want:  []string{"(b2)", "(b1)", "(a3)", "(a2)", "(a1)"},
+		},
+		"round robin goes round its own tier": {
+			first: routing.RoundRobin, turns: map[int]uint64{0: 4},
+			want:      []string{"a1", "a2", "a3", "b1", "b2"},
+			wantTurns: map[int]uint64{0: 5},
+		},
+		"round robin in both tiers": {
+			first: routing.RoundRobin, second: routing.RoundRobin, turns: map[int]uint64{0: 2, 1: 7},
+			want:      []string{"a2", "a3", "a1", "b2", "b1"},
+			wantTurns: map[int]uint64{0: 3, 1: 8},
+		},
+		"round robin counts only those that do not rest": {
+			first: routing.RoundRobin, turns: map[int]uint64{0: 1}, until: map[int]int64{a1: 200},
+			want:      []string{"a2", "a3", "b1", "b2", "(a1)"},
+			wantTurns: map[int]uint64{0: 2},
+		},
+		"one that is left needs no turn": {
+			first: routing.RoundRobin, turns: map[int]uint64{0: 1}, until: map[int]int64{a1: 200, a2: 300},
+			want:      []string{"a3", "b1", "b2", "(a1)", "(a2)"},
+			wantTurns: map[int]uint64{0: 1},
+		},
+		"a counter about to overflow": {
+			first: routing.RoundRobin, turns: map[int]uint64{0: math.MaxUint64},
+			want:      []string{"a3", "a1", "a2", "b1", "b2"},
+			wantTurns: map[int]uint64{0: 0},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := tieredTable(tc.first, tc.second)
+			health := &live{until: tc.until, turns: tc.turns}
+			var plan routing.Plan
+			routing.Route{Policy: table.Policies[0]}.Plan(routing.Facts{}, health, 100, &plan)
+			if diff := cmp.Diff(tc.want, order(&plan)); diff != "" {
+				t.Errorf("order (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.wantTurns, health.turns); diff != "" {
+				t.Errorf("turns (-want +got):\n%s", diff)
+			}
+			if len(plan.Excluded) != 1 || plan.Excluded[0].Endpoint.Key.Name != "b3" || plan.Excluded[0].Tier != 1 {
+				t.Errorf("excluded %v, want b3 in tier 1", plan.Excluded)
+			}
+			for _, c := range plan.Order {
+				if want := int(c.Endpoint.Key.Name[0] - 'a'); c.Tier != want {
+					t.Errorf("%s is in tier %d, want %d", c.Endpoint.Key.Name, c.Tier, want)
+				}
+				if until := tc.until[c.Endpoint.Index]; c.RestingUntil != 0 && c.RestingUntil != until {
+					t.Errorf("%s rests until %d, want %d", c.Endpoint.Key.Name, c.RestingUntil, until)
+				}
+			}
+		})
+	}
+}
+
+func TestAPlanIsUsedAgain(t *testing.T) {
+	table := tieredTable(routing.Priority, routing.Priority)
+	route := routing.Route{Policy: table.Policies[0]}
+	var plan routing.Plan
+	for range 2 {
+		route.Plan(routing.Facts{}, &live{until: map[int]int64{0: 200}}, 100, &plan)
+		if diff := cmp.Diff([]string{"a3", "a2", "b1", "b2", "(a1)"}, order(&plan)); diff != "" || len(plan.Excluded) != 1 {
+			t.Errorf("order (-want +got):\n%s", diff)
+		}
+	}
+	plan.Reset()
+	if len(plan.Order) != 0 || len(plan.Excluded) != 0 || cap(plan.Order) == 0 {
+		t.Errorf("after Reset: %d candidates, %d excluded, space for %d", len(plan.Order), len(plan.Excluded), cap(plan.Order))
+	}
+	for _, c := range plan.Order[:cap(plan.Order)] {
+		if c.Endpoint != nil {
+			t.Error("after Reset the plan still holds on to the table")
+		}
+	}
+	routing.Route{}.Plan(routing.Facts{}, nil, 0, &plan)
+	if len(plan.Order) != 0 || plan.ExcludedMessage() != "" {
+		t.Error("a route to nowhere has a plan")
+	}
+}
+
+func TestExcludedMessageCountsAfterTheEighth(t *testing.T) {
+	var in routing.Input
+	for i := range 10 {
+		in.Endpoints = append(in.Endpoints, endpoint(fmt.Sprintf("e%d", i), declaring(0)))
+	}
+	in.Policies = []routing.PolicySpec{policy("p", 1, models("m"), serving(chat))}
+	var plan routing.Plan
+	routing.Route{Policy: routing.Build(in).Policies[0]}.Plan(routing.Facts{Features: routing.Vision}, nil, 0, &plan)
+	want := "e0: does not offer Vision; e1: does not offer Vision; "
+	if got := plan.ExcludedMessage(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "e7: does not offer Vision and 2 more") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWords(t *testing.T) {
+	for want, got := range map[string]fmt.Stringer{
+		"OpenAI":                 routing.FormatOpenAI,
+		"9":                      routing.Format(9),
+		"0":                      routing.Operation(0),
+		"Priority":               routing.Priority,
+		"RoundRobin":             routing.RoundRobin,
+		"chat completions":       routing.ChatCompletions,
+		"completions":            routing.Completions,
+		"embeddings":             routing.Embeddings,
+		"Standby":                routing.ExcludedStandby,
+		"Capability":             routing.ExcludedCapability,
+		"Operation":              routing.ExcludedOperation,
+		"Delivery":               routing.ExcludedDelivery,
+		"Feature":                routing.ExcludedFeature,
+		"ContextWindow":          routing.ExcludedContextWindow,
+		"MaxOutputTokens":        routing.ExcludedMaxOutputTokens,
+		"Synchronous, Streaming": bothWays,
+		"":                       routing.Features(0),
+		"ToolCalling, StructuredOutput, JSONMode, Vision, Audio, Reasoning, Logprobs": routing.Features(127),
+		"Vision, 0x100": routing.Vision | 0x100,
+	} {
+		if got.String() != want {
+			t.Errorf("%#v is called %q, want %q", got, got, want)
+		}
+	}
+}
+
+func TestFeaturesAreReadByTheirWords(t *testing.T) {
+	for f := routing.ToolCalling; f <= routing.Logprobs; f <<= 1 {
+		if got, ok := routing.ParseFeature(f.String()); got != f || !ok {
+			t.Errorf("%v is read as %v, %v", f, got, ok)
+		}
+	}
+	for _, name := range []string{"", "vision", "ToolCalling, Vision", "0x80"} {
+		if got, ok := routing.ParseFeature(name); ok {
+			t.Errorf("%q is read as %v", name, got)
+		}
+	}
+}
+
+func TestSecretsHide(t *testing.T) {
+	e := endpoint("e")
+	e.Credential = routing.Credential{Header: "Authorization", Value: "Bearer hunter2"}
+	table := routing.Build(routing.Input{Endpoints: []routing.EndpointSpec{e}})
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		if text := fmt.Sprintf(verb, table.Endpoints[0]); strings.Contains(text, "hunter2") {
+			t.Errorf("%s prints the secret", verb)
+		}
+	}
+	if text := fmt.Sprintf("%x", e.Credential.Value); strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
+		t.Errorf("%%x prints the secret: %s", text)
+	}
+	if table.Endpoints[0].Credential.Value.Reveal() != "Bearer hunter2" {
+		t.Error("Reveal does not give the value")
+	}
+}
