@@ -1,0 +1,73 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestEncodeError(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  ErrorBody
+		want string
+	}{
+		{"all members are written", ErrorBody{Message: "No.", Type: "invalid_request_error", Param: "model", Code: "model_not_found"}, `{"error":{"message":"No.","type":"invalid_request_error","param":"model","code":"model_not_found"}}`},
+		{"without a param and a code they are null", ErrorBody{Message: "No.", Type: "server_error"}, `{"error":{"message":"No.","type":"server_error","param":null,"code":null}}`},
+		{"quotes are escaped", ErrorBody{Message: `"stream" must be a \`}, `{"error":{"message":"\"stream\" must be a \\","type":"","param":null,"code":null}}`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := string(EncodeError([]byte("x"), tc.err)); got != "x"+tc.want {
+				t.Errorf("got  %s\nwant x%s", got, tc.want)
+			}
+			if got := string(EncodeErrorEvent(nil, tc.err)); got != "data: "+tc.want+"\n\n" {
+				t.Errorf("event %q", got)
+			}
+		})
+	}
+}
+
+func TestAnErrorEventIsOneFrameWhateverItSays(t *testing.T) {
+	events, err := cut(string(EncodeErrorEvent(nil, ErrorBody{Message: "a\n\ndata: b\r\r\u2028c", Code: "x\ry"})))
+	if err != nil || len(events) != 1 {
+		t.Fatalf("%d events, %v; want one", len(events), err)
+	}
+	if kind := ClassifyFrame([]byte(events[0].Data)); kind != Failed {
+		t.Errorf("kind %04b, want an error", kind)
+	}
+}
+
+func TestEncodingAllocatesNothing(t *testing.T) {
+	dst := make([]byte, 0, 512)
+	e := ErrorBody{Message: "the key \"ü\"\n", Type: "t", Param: strings.Repeat("p", 64), Code: "c"}
+	if n := testing.AllocsPerRun(100, func() { dst = EncodeErrorEvent(dst[:0], e) }); n != 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+	text := []byte(e.Message + strings.Repeat("é", 64))
+	if n := testing.AllocsPerRun(100, func() { dst = AppendString(dst[:0], text) }); n != 0 {
+		t.Errorf("%v allocations for bytes, want none", n)
+	}
+}
+
+func FuzzAppendString(f *testing.F) {
+	f.Add("")
+	f.Add("gpt-4o")
+	f.Add("a\"\\\n\t\r\x00\x1f\x7f\u2028\u2029é道😀\xff\xed\xa0\x80\ufffd")
+	f.Fuzz(func(t *testing.T, s string) {
+		text := AppendString(nil, s)
+		if bytesText := AppendString(nil, []byte(s)); string(bytesText) != string(text) {
+			t.Fatalf("%q as bytes, %q as a string", bytesText, text)
+		}
+		var got string
+		if err := json.Unmarshal(text, &got); err != nil || got != string([]rune(s)) {
+			t.Fatalf("%s reads as %q, %v; want %q", text, got, err, s)
+		}
+		if !utf8.Valid(text) || strings.ContainsAny(string(text), "\r\n\u2028\u2029") {
+			t.Fatalf("%q could end a line", text)
+		}
+	})
+}
