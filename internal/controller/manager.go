@@ -1,0 +1,188 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/secrets"
+)
+
+const (
+	// leaderElectionID names the Lease that the leading operator holds.
+	leaderElectionID = "turnout-operator"
+	// The lease outlives an API server that is replaced (about ten seconds); an operator that ends in order
+	// gives it back at once. The others are those of Kubernetes' own controllers.
+	leaseDuration = 20 * time.Second
+	renewDeadline = 15 * time.Second
+	retryPeriod   = 2 * time.Second
+
+	// holdoff is how long a change waits for company before its namespace is looked at.
+	holdoff = 20 * time.Millisecond
+	// concurrency is how many namespaces, and how many ProxyInstances, are looked at at once.
+	concurrency = 4
+	// reconcileTimeout bounds one look at a namespace, with all its writes. What remains is written next time.
+	reconcileTimeout = 2 * time.Minute
+	// shutdownTimeout bounds the end of what is under way when the operator is asked to stop.
+	shutdownTimeout = 10 * time.Second
+	// readyTimeout bounds the answer to a readiness probe.
+	readyTimeout = time.Second
+)
+
+// eventSource is the operator's name in Events.
+const eventSource = "turnout.dev/operator"
+
+// Options configure an operator.
+type Options struct {
+	// LeaderElection has several operators elect one that works; the others wait.
+	LeaderElection bool
+	// LeaderElectionNamespace is where the leader's Lease lives.
+	LeaderElectionNamespace string
+	// MetricsAddress and ProbeAddress are host:port to serve on; "0" serves nothing.
+	MetricsAddress, ProbeAddress string
+	// Namespaces are those to look after; empty means all.
+	Namespaces []string
+	Metrics    *Metrics
+}
+
+// NewManager assembles an operator that talks to the API server of cfg. Its Start runs until ctx ends or the
+// leader's Lease is lost; the program must end then, because the Lease is given back.
+func NewManager(ctx context.Context, cfg *rest.Config, options Options) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, coordinationv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("registering kinds: %w", err)
+		}
+	}
+	mgr, err := ctrl.NewManager(cfg, managerOptions(scheme, options))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the operator: %w", err)
+	}
+	if err := watchKinds(ctx, mgr); err != nil {
+		return nil, err
+	}
+	if err := addNamespaceController(mgr, options.Metrics); err != nil {
+		return nil, fmt.Errorf("preparing the namespace controller: %w", err)
+	}
+	if err := addProxyInstanceController(mgr); err != nil {
+		return nil, fmt.Errorf("preparing the ProxyInstance controller: %w", err)
+	}
+	return mgr, errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache())),
+	)
+}
+
+func managerOptions(scheme *runtime.Scheme, options Options) ctrl.Options {
+	var namespaces map[string]cache.Config
+	for _, namespace := range options.Namespaces {
+		if namespaces == nil {
+			namespaces = map[string]cache.Config{}
+		}
+		namespaces[namespace] = cache.Config{}
+	}
+	return ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cache.Options{DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
+		HealthProbeBindAddress:        options.ProbeAddress,
+		LeaderElection:                options.LeaderElection,
+		LeaderElectionID:              leaderElectionID,
+		LeaderElectionNamespace:       options.LeaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 new(leaseDuration),
+		RenewDeadline:                 new(renewDeadline),
+		RetryPeriod:                   new(retryPeriod),
+		GracefulShutdownTimeout:       new(shutdownTimeout),
+		Controller: config.Controller{
+			MaxConcurrentReconciles: concurrency,
+			ReconciliationTimeout:   reconcileTimeout,
+			// One process runs one operator; tests run several, one after the other.
+			SkipNameValidation: new(true),
+		},
+	}
+}
+
+// watchKinds has the caches filled from the start, not only once this operator leads: a follower that takes
+// over knows everything already.
+func watchKinds(ctx context.Context, mgr ctrl.Manager) error {
+	for _, object := range []client.Object{&v1alpha1.ModelEndpoint{}, &v1alpha1.RoutingPolicy{}, &v1alpha1.ProxyInstance{}} {
+		if _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching %T: %w", object, err)
+		}
+	}
+	return nil
+}
+
+func cachesSynced(c cache.Cache) healthz.Checker {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), readyTimeout)
+		defer cancel()
+		if !c.WaitForCacheSync(ctx) {
+			return errors.New("ModelEndpoints, RoutingPolicies or ProxyInstances have not been read yet")
+		}
+		return nil
+	}
+}
+
+func addNamespaceController(mgr ctrl.Manager, metrics *Metrics) error {
+	clientset, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("preparing a client for Secrets: %w", err)
+	}
+	var changes secretChanges
+	watcher := secrets.NewWatcher(clientset, changes.notify)
+	if err := mgr.Add(watcher); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("namespace").
+		Watches(&v1alpha1.ModelEndpoint{}, enqueueNamespace).
+		Watches(&v1alpha1.RoutingPolicy{}, enqueueNamespace).
+		WatchesRawSource(&changes).
+		Complete(&NamespaceReconciler{
+			Reader:  mgr.GetCache(),
+			Vault:   watcher,
+			Clock:   clock.RealClock{},
+			Metrics: metrics,
+			Statuses: &StatusWriter{
+				Client:   mgr.GetClient(),
+				Recorder: mgr.GetEventRecorder(eventSource),
+				Metrics:  metrics,
+			},
+		})
+}
+
+func addProxyInstanceController(mgr ctrl.Manager) error {
+	// A proxy's reports say nothing about its Lease.
+	comesAndGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.ProxyInstance{}, builder.WithPredicates(comesAndGoes)).
+		Complete(&ProxyInstanceReconciler{
+			Reader: mgr.GetCache(),
+			Live:   mgr.GetAPIReader(),
+			Client: mgr.GetClient(),
+			Clock:  clock.RealClock{},
+		})
+}

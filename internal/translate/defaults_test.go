@@ -1,0 +1,130 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package translate
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/turnout-ai/turnout/api/v1alpha1"
+)
+
+// structural is the schema of a kind as the API server applies its defaults.
+func structural(t *testing.T, plural string) *schema.Structural {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "turnout.dev_"+plural+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var definition apiextensionsv1.CustomResourceDefinition
+	if err := yaml.Unmarshal(text, &definition); err != nil {
+		t.Fatal(err)
+	}
+	var props apiextensions.JSONSchemaProps
+	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
+		definition.Spec.Versions[0].Schema.OpenAPIV3Schema, &props, nil,
+	); err != nil {
+		t.Fatal(err)
+	}
+	s, err := schema.NewStructural(&props)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// defaulted is object after the API server's defaulting.
+func defaulted[T any](t *testing.T, object *T, s *schema.Structural) *T {
+	t.Helper()
+	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaulting.Default(raw, s)
+	out := new(T)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// maybe is a pointer to one of the values, or nil.
+func maybe[T any](r *rand.Rand, values ...T) *T {
+	if r.IntN(2) == 0 {
+		return nil
+	}
+	return &values[r.IntN(len(values))]
+}
+
+func somePolicy(r *rand.Rand) *v1alpha1.RoutingPolicy {
+	d := func() *v1alpha1.Duration { return maybe[v1alpha1.Duration](r, "1s", "250ms", "1m30s", "0s") }
+	p := &v1alpha1.RoutingPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "chat"},
+		Spec:       v1alpha1.RoutingPolicySpec{Capability: "chat-completion"},
+	}
+	if r.IntN(3) > 0 {
+		p.Spec.Timeouts = &v1alpha1.Timeouts{Connect: d(), TLSHandshake: d(), FirstToken: d(), Idle: d(), ClientWrite: d()}
+	}
+	if r.IntN(3) > 0 {
+		p.Spec.Retry = &v1alpha1.Retry{Attempts: maybe[int32](r, 1, 5, 32), Deadline: d()}
+	}
+	for range r.IntN(3) {
+		p.Spec.Tiers = append(p.Spec.Tiers, v1alpha1.Tier{
+			Endpoints: []v1alpha1.EndpointReference{{Name: "a"}},
+			Strategy:  maybe(r, v1alpha1.Strategy{Type: v1alpha1.StrategyRoundRobin}),
+		})
+	}
+	return p
+}
+
+// Defaults are written in the schema and are the behaviour: an object means the same before and after the API
+// server has filled it in.
+func TestThePolicySchemaDefaultsAreTheCodeDefaults(t *testing.T) {
+	s := structural(t, "routingpolicies")
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		policy := somePolicy(r)
+		filled := defaulted(t, policy, s)
+		if filled.Spec.Timeouts == nil || filled.Spec.Retry == nil || filled.Spec.Retry.Attempts == nil {
+			t.Fatalf("the schema did not fill in its defaults: %+v", filled.Spec)
+		}
+		if diff := cmp.Diff(Policy(filled), Policy(policy)); diff != "" {
+			t.Fatalf("%+v means something else once the schema has filled it in (-schema +code):\n%s", policy.Spec, diff)
+		}
+	}
+}
+
+func TestTheEndpointSchemaDefaultsAreTheCodeDefaults(t *testing.T) {
+	s := structural(t, "modelendpoints")
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		endpoint := endpointWith(func(spec *v1alpha1.ModelEndpointSpec) {
+			spec.Suspend = maybe(r, true, false)
+			if r.IntN(2) == 0 {
+				spec.Constraints = &v1alpha1.EndpointConstraints{ContextWindow: maybe[int64](r, 1, 8192)}
+			}
+			if r.IntN(2) == 0 {
+				spec.TLS = &v1alpha1.EndpointTLS{InsecureSkipVerify: maybe(r, true, false)}
+			}
+		})
+		filled := defaulted(t, endpoint, s)
+		if filled.Spec.Suspend == nil {
+			t.Fatal("the schema did not fill in its defaults")
+		}
+		if diff := cmp.Diff(Endpoint(filled, vault{}), Endpoint(endpoint, vault{})); diff != "" {
+			t.Fatalf("%+v means something else once the schema has filled it in (-schema +code):\n%s", endpoint.Spec, diff)
+		}
+	}
+}
