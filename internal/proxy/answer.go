@@ -1,0 +1,235 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/turnout-ai/turnout/internal/routing"
+	"github.com/turnout-ai/turnout/internal/wire"
+)
+
+const (
+	// wholeLimit is how much of an answer is read before it is committed; up to here a cut answer is an
+	// attempt that failed and not an answer that broke.
+	wholeLimit = 1 << 20
+	// fallbackLimit is the most of an error answer that is kept to be given to the caller later.
+	fallbackLimit = 64 << 10
+	// readStep is the least room offered to a read of unknown size.
+	readStep = 4 << 10
+	// deadlineStep is how often a moving deadline is moved at most: setting one costs more than a frame.
+	deadlineStep = time.Second
+)
+
+// asIsAnswer is an answer of a provider that goes to the caller as it is if nobody has a better one: what is
+// wrong lies in the request, but another model may still take it.
+type asIsAnswer struct {
+	status      int // 0: there is none
+	contentType string
+	body        []byte
+}
+
+// receive takes the answer whose head has arrived.
+func (r *request) receive(b *backend) verdict {
+	source, err := decoded(&r.exchange, r.exchange.Header("content-encoding"))
+	if err != nil {
+		r.conclude(b, outcomeUnreadable)
+		r.exchange.Close()
+		return next
+	}
+	contentType := r.exchange.Header("content-type")
+	if r.exchange.Status() == http.StatusOK && isEventStream(contentType) {
+		if !r.facts.Stream {
+			r.conclude(b, outcomeUnreadable)
+			r.exchange.Close()
+			return next
+		}
+		return r.receiveStream(b, source)
+	}
+	return r.receiveWhole(b, source)
+}
+
+func isEventStream(contentType []byte) bool {
+	const eventStream = "text/event-stream"
+	return len(contentType) >= len(eventStream) && isHeader(contentType[:len(eventStream)], eventStream)
+}
+
+// receiveWhole reads an answer into the response's own buffer and judges it. One that is longer than
+// wholeLimit is committed there and streamed on.
+func (r *request) receiveWhole(b *backend, source io.Reader) verdict {
+	body := r.ctx.Response.SwapBody(nil)[:0]
+	if n := r.exchange.ContentLength(); n > 0 && n <= wholeLimit {
+		body = slices.Grow(body, int(n)+1) // one more, so that the read that finds the end has room
+	}
+	body, err := r.readWhole(source, body)
+	if err != nil {
+		r.ctx.Response.SwapBody(body[:0])
+		return r.broke(b, err)
+	}
+	if len(body) >= wholeLimit && r.exchange.Status() == http.StatusOK {
+		return r.commitLarge(b, source, body)
+	}
+	r.ctx.Response.SwapBody(body)
+	return r.judge(b, body)
+}
+
+// readWhole appends source to body until its end or wholeLimit.
+func (r *request) readWhole(source io.Reader, body []byte) ([]byte, error) {
+	var moved time.Time
+	for len(body) < wholeLimit {
+		if len(body) == cap(body) {
+			body = slices.Grow(body, readStep)
+		}
+		moved = r.moveReadDeadline(moved)
+		n, err := source.Read(body[len(body):min(cap(body), wholeLimit)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			return body, nil
+		}
+		if err != nil {
+			return body, err
+		}
+	}
+	return body, nil
+}
+
+// moveReadDeadline lets the provider be silent for the idle timeout from now on; moved is its last result.
+func (r *request) moveReadDeadline(moved time.Time) time.Time {
+	now := time.Now()
+	if now.Sub(moved) < deadlineStep {
+		return moved
+	}
+	r.exchange.SetReadDeadline(earlier(now.Add(r.route.Policy.Timeouts.Idle), r.deadline))
+	return now
+}
+
+// judge decides over a whole answer, which is in the response's body already.
+func (r *request) judge(b *backend, body []byte) verdict {
+	status := r.exchange.Status()
+	o, usage := wire.Classify(status, body)
+	r.conclude(b, outcome(o.String()))
+	switch o {
+	case wire.Success:
+		r.log.usage = usage
+		b.metrics.tokens(usage)
+		r.commitWhole(status)
+		return answered
+	case wire.ClientError, wire.ContentFilter:
+		r.commitWhole(status)
+		return answered
+	case wire.ContextLength, wire.Unsupported:
+		r.keepFallback(status, body)
+	case wire.Failure, wire.RateLimited, wire.QuotaExhausted, wire.AuthFailure, wire.Denied, wire.ModelNotFound:
+	}
+	r.exchange.Close()
+	r.ctx.Response.ResetBody()
+	return next
+}
+
+// commitWhole gives the caller the answer that is in the response's body.
+func (r *request) commitWhole(status int) {
+	r.ctx.Response.SetStatusCode(status)
+	r.setContentType("application/json")
+	r.copyAnswerHeaders()
+	if wait := r.route.Policy.Timeouts.ClientWrite; wait != routing.DefaultTimeouts.ClientWrite {
+		_ = r.ctx.SetWriteDeadline(time.Now().Add(wait)) // the server's own WriteTimeout is the default
+	}
+	if status >= http.StatusBadRequest {
+		r.log.problem = "upstream_refused"
+		r.ctx.Response.Header.Set(shouldRetry, "false")
+	}
+}
+
+// setContentType passes the provider's content type on, or says what the body is when it has none.
+func (r *request) setContentType(absent string) {
+	if contentType := r.exchange.Header("content-type"); len(contentType) > 0 {
+		r.ctx.Response.Header.SetContentTypeBytes(contentType)
+		return
+	}
+	r.ctx.Response.Header.SetContentType(absent)
+}
+
+// keepFallback remembers the first answer that blames the request.
+func (r *request) keepFallback(status int, body []byte) {
+	if r.fallback.status != 0 || len(body) > fallbackLimit {
+		return
+	}
+	r.fallback.status = status
+	r.fallback.contentType = string(r.exchange.Header("content-type"))
+	r.fallback.body = append(r.fallback.body[:0], body...)
+}
+
+// largeAnswer is an answer longer than wholeLimit: the part that was read, then the rest from the provider.
+type largeAnswer struct {
+	request *request
+	backend *backend
+	source  io.Reader
+	begun   bytes.Reader
+	moved   time.Time
+	failed  error
+}
+
+// commitLarge begins to give the caller a long answer, of which begun was read.
+func (r *request) commitLarge(b *backend, source io.Reader, begun []byte) verdict {
+	l := &r.large
+	l.backend, l.source, l.moved, l.failed = b, source, time.Time{}, nil
+	l.begun.Reset(begun)
+	size := -1
+	if n := r.exchange.ContentLength(); n > 0 && source == io.Reader(&r.exchange) {
+		size = int(n)
+	}
+	r.commitWhole(r.exchange.Status())
+	r.releaseBody()
+	r.handedOver = true
+	r.ctx.Response.SetBodyStream(l, size)
+	return answered
+}
+
+// Read implements io.Reader for the HTTP server.
+func (l *largeAnswer) Read(p []byte) (n int, err error) {
+	defer l.request.guard(&err)
+	if l.begun.Len() > 0 {
+		n, err = l.begun.Read(p)
+		l.request.log.bytesOut += int64(n)
+		return n, err
+	}
+	l.moved = l.request.moveReadDeadline(l.moved)
+	n, err = l.source.Read(p)
+	_ = l.request.ctx.SetWriteDeadline(time.Now().Add(l.request.route.Policy.Timeouts.ClientWrite))
+	l.request.log.bytesOut += int64(n)
+	l.failed = err
+	return n, err
+}
+
+// Close implements io.Closer: the HTTP server is done with the answer, or the caller is.
+func (l *largeAnswer) Close() error {
+	r := l.request
+	switch {
+	case errors.Is(l.failed, io.EOF):
+		r.conclude(l.backend, outcomeSuccess)
+	case l.failed != nil && !r.watch.gone():
+		r.log.problem = string(outcomeCut)
+		r.conclude(l.backend, outcomeCut)
+	default:
+		r.log.problem = string(outcomeClientGone)
+		r.conclude(l.backend, outcomeClientGone)
+	}
+	l.source = nil
+	r.end()
+	return nil
+}
+
+// guard turns a panic in an answer that is already on its way into an error, so that it costs this answer
+// only: the HTTP server recovers nothing.
+func (r *request) guard(err *error) {
+	if cause := recover(); cause != nil {
+		r.panicked(cause)
+		*err = errors.New("answer failed by a panic")
+	}
+}

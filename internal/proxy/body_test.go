@@ -1,0 +1,64 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/turnout-ai/turnout/internal/wire"
+)
+
+func TestBudgetNeverGivesMoreThanItHas(t *testing.T) {
+	var b budget
+	b.give(100)
+	if !b.take(60) || b.take(41) || !b.take(40) || b.take(1) {
+		t.Errorf("the budget of 100 gave 60, 41, 40 and 1 in some other way; %d left", b.left.Load())
+	}
+	b.give(100)
+	if b.left.Load() != 100 {
+		t.Errorf("%d left after everything was given back, want 100", b.left.Load())
+	}
+}
+
+func TestAccessLogLineIsJSONWhateverTheCallerSent(t *testing.T) {
+	e := entry{
+		id: []byte("abc-1"), operation: "chat", model: []byte("\x00\"}\n<script>\xff"), policy: `a"b`,
+		problem: "upstream_refused", client: "127.0.0.1:1", usage: wire.Usage{Input: 3, Output: 4},
+	}
+	line := string(e.append(nil))
+	if !wire.Valid([]byte(strings.TrimSuffix(line, "\n"))) || strings.Count(line, "\n") != 1 {
+		t.Errorf("not one line of JSON: %q", line)
+	}
+}
+
+func TestAccessLogIsBounded(t *testing.T) {
+	var out strings.Builder
+	l := NewAccessLog(&out)
+	e := entry{model: []byte(strings.Repeat("m", 64<<10))}
+	for range 40 {
+		l.add(7, &e) // one shard, never flushed
+	}
+	if l.dropped.Load() == 0 {
+		t.Fatal("a log that nobody writes takes lines without end")
+	}
+	kept := 40 - l.dropped.Load()
+	if _, err := l.flush(nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "\n"); uint64(n) != kept {
+		t.Errorf("%d lines written, want the %d that were kept", n, kept)
+	}
+}
+
+func TestHeaderNamesAreComparedWithoutCase(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Content-Encoding": true, "CONTENT-ENCODING": true, "content-encoding": true,
+		"content-encodin": false, "content-encodingx": false, "content_encoding": false,
+	} {
+		if got := isHeader([]byte(name), "content-encoding"); got != want {
+			t.Errorf("isHeader(%q) = %v, want %v", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/turnout-ai/turnout/internal/routing"
+	"github.com/turnout-ai/turnout/internal/wire"
+)
+
+// metrics are what Prometheus reads. The common case of every request goes through counters that were looked
+// up when the table was published; everything else is looked up as it happens.
+type metrics struct {
+	requests   *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	attempts   *prometheus.CounterVec
+	tokensUsed *prometheus.CounterVec
+	ttft       *prometheus.HistogramVec
+	panics     prometheus.Counter
+}
+
+// The labels of the metrics.
+const (
+	labelNamespace = "namespace"
+	labelPolicy    = "policy"
+	labelEndpoint  = "endpoint"
+	labelOperation = "operation"
+)
+
+// durationBuckets reach from a cached embedding to a long reasoning answer, in seconds.
+var durationBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640}
+
+func newMetrics(p *Proxy, reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_requests_total",
+			Help: "Requests that ended, by policy (empty when the name resolved to none) and the status given to the caller; 499 when the caller left.",
+		}, []string{labelNamespace, labelPolicy, labelOperation, "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "turnout_request_duration_seconds",
+			Help:    "Time from a request's head to the last byte of its answer.",
+			Buckets: durationBuckets,
+		}, []string{labelNamespace, labelPolicy, labelOperation}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_attempts_total",
+			Help: "Attempts at an endpoint, by what they came to.",
+		}, []string{labelNamespace, labelEndpoint, "outcome"}),
+		tokensUsed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_tokens_total",
+			Help: "Tokens that providers said an answer used. Input includes cached input, output includes reasoning.",
+		}, []string{labelNamespace, labelEndpoint, "type"}),
+		ttft: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "turnout_time_to_first_token_seconds",
+			Help:    "Time from a streaming request's head to the first content of its answer.",
+			Buckets: durationBuckets,
+		}, []string{labelNamespace, labelEndpoint}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "turnout_panics_total",
+			Help: "Requests that failed by a panic in the proxy. Each is a defect.",
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.ttft, m.panics)
+		registerGauges(p, reg)
+	}
+	return m
+}
+
+// registerGauges registers what is read when it is asked for.
+func registerGauges(p *Proxy, reg prometheus.Registerer) {
+	gauge := func(name, help string, read func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	counter := func(name, help string, read func() float64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+	}
+	gauge("turnout_requests_in_flight", "Requests being served.", func() float64 { return float64(p.inFlight.Load()) })
+	gauge("turnout_connections_open", "Connections of callers.", func() float64 { return float64(p.server.GetOpenConnectionsCount()) })
+	gauge("turnout_request_body_bytes", "Bytes of request bodies held, of the budget.", func() float64 {
+		return float64(p.opts.BodyBudget - p.bodies.budget.left.Load())
+	})
+	gauge("turnout_table_generation", "How many tables this process has published.", func() float64 {
+		if s := p.current.Load(); s != nil {
+			return float64(s.generation)
+		}
+		return 0
+	})
+	gauge("turnout_endpoints_resting", "Endpoints this proxy tries only when nothing better is left.", p.resting)
+	counter("turnout_access_log_dropped_total", "Access log lines lost because they could not be written fast enough.", func() float64 {
+		if p.opts.AccessLog == nil {
+			return 0
+		}
+		return float64(p.opts.AccessLog.dropped.Load())
+	})
+}
+
+func (p *Proxy) resting() float64 {
+	s := p.current.Load()
+	if s == nil {
+		return 0
+	}
+	n, now := 0, time.Now().UnixNano()
+	for i := range s.backends {
+		if _, resting := s.view.Resting(i, now); resting {
+			n++
+		}
+	}
+	return float64(n)
+}
+
+// policyMetric holds the counters of a policy's ordinary requests, by operation.
+type policyMetric struct {
+	ok       [operationCount]prometheus.Counter
+	duration [operationCount]prometheus.Observer
+}
+
+func (m *metrics) policy(p *routing.Policy) *policyMetric {
+	pm := &policyMetric{}
+	for op, name := range operationNames {
+		pm.ok[op] = m.requests.WithLabelValues(p.Key.Namespace, p.Key.Name, name, "200")
+		pm.duration[op] = m.duration.WithLabelValues(p.Key.Namespace, p.Key.Name, name)
+	}
+	return pm
+}
+
+// forget drops the series of what was in the last table and is not in the next.
+func (m *metrics) forget(last, next *routing.Table) {
+	for _, p := range last.Policies {
+		if next.Policy(p.Key) == nil {
+			gone := prometheus.Labels{labelNamespace: p.Key.Namespace, labelPolicy: p.Key.Name}
+			m.requests.DeletePartialMatch(gone)
+			m.duration.DeletePartialMatch(gone)
+		}
+	}
+	for _, e := range last.Endpoints {
+		if next.Endpoint(e.Key) == nil {
+			gone := prometheus.Labels{labelNamespace: e.Key.Namespace, labelEndpoint: e.Key.Name}
+			m.attempts.DeletePartialMatch(gone)
+			m.tokensUsed.DeletePartialMatch(gone)
+			m.ttft.DeletePartialMatch(gone)
+		}
+	}
+}
+
+// settle counts a request that has ended.
+func (m *metrics) settle(r *request) {
+	policy := r.route.Policy
+	if policy == nil {
+		m.requests.WithLabelValues("", "", operationNames[r.op], strconv.Itoa(r.log.status)).Inc()
+		return
+	}
+	pm := r.snap.policies[policy]
+	pm.duration[r.op].Observe(r.log.duration.Seconds())
+	if r.log.status == 200 && r.log.problem == "" {
+		pm.ok[r.op].Inc()
+		return
+	}
+	status := strconv.Itoa(r.log.status)
+	if r.log.problem == string(outcomeClientGone) {
+		status = strconv.Itoa(statusClientClosed)
+	}
+	m.requests.WithLabelValues(policy.Key.Namespace, policy.Key.Name, operationNames[r.op], status).Inc()
+}
+
+// endpointMetrics are the counters of one endpoint.
+type endpointMetrics struct {
+	all           *metrics
+	key           routing.Key
+	success       prometheus.Counter
+	input, output prometheus.Counter
+	ttft          prometheus.Observer
+}
+
+func (m *metrics) endpoint(e *routing.Endpoint) endpointMetrics {
+	ns, name := e.Key.Namespace, e.Key.Name
+	return endpointMetrics{
+		all: m, key: e.Key,
+		success: m.attempts.WithLabelValues(ns, name, string(outcomeSuccess)),
+		input:   m.tokensUsed.WithLabelValues(ns, name, "input"),
+		output:  m.tokensUsed.WithLabelValues(ns, name, "output"),
+		ttft:    m.ttft.WithLabelValues(ns, name),
+	}
+}
+
+// attempt counts an attempt that came to o.
+func (e *endpointMetrics) attempt(o outcome) {
+	if o == outcomeSuccess {
+		e.success.Inc()
+		return
+	}
+	e.all.attempts.WithLabelValues(e.key.Namespace, e.key.Name, string(o)).Inc()
+}
+
+// tokens counts what an answer used.
+func (e *endpointMetrics) tokens(u wire.Usage) {
+	e.input.Add(float64(u.Input))
+	e.output.Add(float64(u.Output))
+	if u.CachedInput > 0 {
+		e.all.tokensUsed.WithLabelValues(e.key.Namespace, e.key.Name, "cached_input").Add(float64(u.CachedInput))
+	}
+	if u.Reasoning > 0 {
+		e.all.tokensUsed.WithLabelValues(e.key.Namespace, e.key.Name, "reasoning").Add(float64(u.Reasoning))
+	}
+}
+
+// firstToken observes the wait for a stream's first content.
+func (m *metrics) firstToken(r *request, b *backend) {
+	b.metrics.ttft.Observe(r.log.firstToken.Seconds())
+}

@@ -1,0 +1,272 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/turnout-ai/turnout/internal/routing"
+	"github.com/turnout-ai/turnout/internal/wire"
+)
+
+// shouldRetry is a header that OpenAI's official clients obey: without it they repeat failed requests, and
+// every repetition is charged.
+const shouldRetry = "x-should-retry"
+
+// retry says whether asking again helps.
+type retry bool
+
+const (
+	final     retry = false
+	retryable retry = true
+)
+
+// The values of an error's type.
+const (
+	invalidRequest = "invalid_request_error"
+	serverError    = "server_error"
+	rateLimitError = "rate_limit_error"
+)
+
+// refuse answers ctx with an error in OpenAI's shape.
+func refuse(ctx *fasthttp.RequestCtx, status int, e wire.ErrorBody) {
+	ctx.Response.ResetBody()
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/json")
+	ctx.Response.Header.Set(shouldRetry, "false")
+	ctx.Response.SwapBody(wire.EncodeError(ctx.Response.SwapBody(nil)[:0], e))
+}
+
+// refuse ends the request with an error of ours.
+func (r *request) refuse(status int, again retry, e wire.ErrorBody) {
+	refuse(r.ctx, status, e)
+	r.ctx.Response.Header.SetBytesV("x-turnout-request-id", r.id)
+	if again {
+		r.ctx.Response.Header.Set(shouldRetry, "true")
+	}
+	r.log.problem = e.Code
+}
+
+// refuseBody answers a body that could not be taken. Its rest is not read: the connection ends.
+func (r *request) refuseBody(err error) {
+	r.ctx.SetConnectionClose()
+	switch {
+	case errors.Is(err, errBodyTooLarge):
+		r.refuse(http.StatusRequestEntityTooLarge, final, wire.ErrorBody{
+			Message: fmt.Sprintf("the request body is larger than the %d MiB this proxy takes (--max-body-bytes).", r.proxy.bodies.limit>>20),
+			Type:    invalidRequest, Code: "request_too_large",
+		})
+	case errors.Is(err, errBodyBudget):
+		r.ctx.Response.Header.Set("Retry-After", "1")
+		r.refuse(http.StatusServiceUnavailable, retryable, wire.ErrorBody{
+			Message: "the requests being served hold all the memory this proxy sets aside for bodies (--body-budget-bytes); try again in a moment.",
+			Type:    serverError, Code: "body_budget_exhausted",
+		})
+		r.ctx.Response.Header.Set("Retry-After", "1")
+	default:
+		r.refuse(http.StatusBadRequest, final, wire.ErrorBody{
+			Message: "the request body did not arrive whole.", Type: invalidRequest, Code: "incomplete_body",
+		})
+	}
+}
+
+// refusePeek answers a body that was not understood.
+func (r *request) refusePeek(err error) {
+	e := wire.ErrorBody{Message: err.Error(), Type: invalidRequest, Code: "invalid_body"}
+	if p := (*wire.PeekError)(nil); errors.As(err, &p) {
+		e.Param = p.Field
+	}
+	r.refuse(http.StatusBadRequest, final, e)
+}
+
+// refuseName answers a name that resolves to no policy, or to several.
+func (r *request) refuseName(err error) {
+	status, code := http.StatusNotFound, "model_not_found"
+	if a := (*routing.AmbiguousError)(nil); errors.As(err, &a) {
+		status, code = http.StatusBadRequest, "ambiguous_model"
+	}
+	r.refuse(status, final, wire.ErrorBody{Message: err.Error(), Type: invalidRequest, Param: "model", Code: code})
+}
+
+// refusePlan answers a request that no endpoint of its policy can serve: because of what it asks for, or
+// because none is in use.
+func (r *request) refusePlan() {
+	if len(r.plan.Excluded) == 0 {
+		r.refuse(http.StatusServiceUnavailable, final, wire.ErrorBody{
+			Message: fmt.Sprintf("policy %q has no endpoints.", r.route.Policy.Key.Name),
+			Type:    serverError, Code: "no_endpoints",
+		})
+		return
+	}
+	var reasons []string
+	standby := true
+	for i := range r.plan.Excluded {
+		x := &r.plan.Excluded[i]
+		standby = standby && x.Reason == routing.ExcludedStandby
+		if m := x.Reason.String(); !slices.Contains(reasons, m) {
+			reasons = append(reasons, m)
+		}
+	}
+	message := fmt.Sprintf("none of the %d endpoints behind %q can serve this request (%s).",
+		len(r.plan.Excluded), r.facts.Model, strings.Join(reasons, ", "))
+	if standby {
+		r.refuse(http.StatusServiceUnavailable, final, wire.ErrorBody{Message: message, Type: serverError, Code: "all_on_standby"})
+		return
+	}
+	r.refuse(http.StatusBadRequest, final, wire.ErrorBody{Message: message, Type: invalidRequest, Code: "unsupported_request"})
+}
+
+// failures is what the attempts of a request came to, for the answer when none succeeded.
+type failures struct {
+	counts   [8]failureCount
+	kinds    int
+	earliest int64 // when the first of the providers that asked to be left alone may be asked again; 0: none did
+}
+
+type failureCount struct {
+	outcome outcome
+	n       int
+}
+
+func (f *failures) add(o outcome) {
+	for i := range f.counts[:f.kinds] {
+		if f.counts[i].outcome == o {
+			f.counts[i].n++
+			return
+		}
+	}
+	if f.kinds < len(f.counts) {
+		f.counts[f.kinds] = failureCount{o, 1}
+		f.kinds++
+	}
+}
+
+func (f *failures) asked(until int64) {
+	if f.earliest == 0 || until < f.earliest {
+		f.earliest = until
+	}
+}
+
+// only reports whether every attempt came to o.
+func (f *failures) only(o outcome) bool { return f.kinds == 1 && f.counts[0].outcome == o }
+
+func (f *failures) String() string {
+	var b strings.Builder
+	for i, c := range f.counts[:f.kinds] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d × %s", c.n, c.outcome)
+	}
+	return b.String()
+}
+
+// giveUp answers a request that no candidate answered: with what a provider said about the request itself if
+// one did, else with an error of our own.
+func (r *request) giveUp() {
+	if r.watch.gone() {
+		r.abandon()
+		return
+	}
+	if r.fallback.status != 0 {
+		r.answerFallback()
+		return
+	}
+	f := &r.failures
+	switch {
+	case f.earliest != 0 && (f.kinds == 0 || f.only(outcomeRateLimited)):
+		r.refuse(http.StatusTooManyRequests, retryable, wire.ErrorBody{
+			Message: fmt.Sprintf("every endpoint behind %q is rate limited by its provider; try again later (see Retry-After).", r.facts.Model),
+			Type:    rateLimitError, Code: "rate_limit_exceeded",
+		})
+		r.setRetryAfter(f.earliest)
+	case f.only(outcomeTimeout) || !time.Now().Before(r.deadline):
+		r.refuse(http.StatusGatewayTimeout, final, r.unavailable("upstream_timeout"))
+	default:
+		r.refuse(http.StatusBadGateway, final, r.unavailable("upstream_unavailable"))
+	}
+}
+
+func (r *request) unavailable(code string) wire.ErrorBody {
+	return wire.ErrorBody{
+		Message: fmt.Sprintf("no endpoint behind %q answered in %d attempts (%s); the proxy's log has the details under request %s.",
+			r.facts.Model, r.attempts, r.failures.String(), r.id),
+		Type: serverError, Code: code,
+	}
+}
+
+// setRetryAfter tells the caller when the first provider may be asked again, in whole seconds rounded up.
+func (r *request) setRetryAfter(until int64) {
+	wait := time.Until(time.Unix(0, until)).Seconds()
+	r.ctx.Response.Header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait)))))
+}
+
+func (r *request) answerFallback() {
+	response := &r.ctx.Response
+	response.SwapBody(append(response.SwapBody(nil)[:0], r.fallback.body...))
+	response.SetStatusCode(r.fallback.status)
+	response.Header.SetContentType("application/json")
+	if r.fallback.contentType != "" {
+		response.Header.SetContentType(r.fallback.contentType)
+	}
+	response.Header.Set(shouldRetry, "false")
+	response.Header.SetBytesV("x-turnout-request-id", r.id)
+	r.log.problem = "upstream_refused"
+}
+
+// handleOther answers requests that are for no operation.
+func (p *Proxy) handleOther(ctx *fasthttp.RequestCtx) {
+	path := string(ctx.Path())
+	if path == modelsPath || strings.HasPrefix(path, modelsPath+"/") {
+		if m := string(ctx.Method()); m != http.MethodGet && m != http.MethodHead {
+			refuseMethod(ctx, http.MethodGet)
+			return
+		}
+		p.serveModels(ctx, strings.TrimPrefix(strings.TrimPrefix(path, modelsPath), "/"))
+		return
+	}
+	if path == "/livez" || path == "/readyz" {
+		p.serveHealth(ctx, path)
+		return
+	}
+	refuse(ctx, http.StatusNotFound, wire.ErrorBody{
+		Message: fmt.Sprintf("%s is not served here; POST /v1/chat/completions, /v1/completions or /v1/embeddings, or GET /v1/models.", path),
+		Type:    invalidRequest, Code: "unknown_url",
+	})
+}
+
+func refuseMethod(ctx *fasthttp.RequestCtx, allow string) {
+	refuse(ctx, http.StatusMethodNotAllowed, wire.ErrorBody{
+		Message: fmt.Sprintf("%s is not a method of %s; use %s.", ctx.Method(), ctx.Path(), allow),
+		Type:    invalidRequest, Code: "method_not_allowed",
+	})
+	ctx.Response.Header.Set("Allow", allow)
+}
+
+// handleBadRequest answers what the HTTP server could not parse.
+func (p *Proxy) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
+	status, message := http.StatusBadRequest, "the request is not valid HTTP/1.1."
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		status, message = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request's headers are larger than the %d KiB this proxy takes.", maxHead>>10)
+	case isTimeout(err):
+		status, message = http.StatusRequestTimeout, "the request's head did not arrive in time."
+	}
+	refuse(ctx, status, wire.ErrorBody{Message: message, Type: invalidRequest, Code: "bad_request"})
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
