@@ -130,6 +130,11 @@ soak: $(assets) ## Run the end-to-end test for half an hour; SOAK=2h for longer.
 interop: $(assets) ## Let the official clients of OpenAI talk to a proxy.
 	./test/interop/run.sh
 
+.PHONY: wirecheck
+wirecheck: build ## Hold the simulated provider against OpenAI's own specification: SPEC=path/to/openapi.json.
+	@[ -n "$(SPEC)" ] || { echo 'make wirecheck: set SPEC to the path of openapi.json (github.com/openai/openai-openapi)'; exit 1; }
+	go -C test/wirecheck run . -spec "$(abspath $(SPEC))" -modelsim "$(CURDIR)/bin/modelsim"
+
 .PHONY: bench
 bench: $(assets) ## Measure the proxy beside a bare fasthttp proxy and nginx.
 	go run ./test/bench

@@ -1,0 +1,225 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package modelsim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fault is something that goes wrong on purpose. It is written "name;key=value;key=value".
+type Fault struct {
+	text string
+	kind *faultKind
+	// status is the HTTP status of faults that answer with one.
+	status int
+
+	// The parameters; each kind says which of them it reads.
+	delay, wait, pause time.Duration
+	after              int
+	how                string
+	forms              []string
+	body, to, param    string
+	role               bool
+}
+
+// Parameters that several faults have. Delay is one of all.
+const (
+	keyDelay = "delay"
+	keyWait  = "wait"
+	keyAfter = "after"
+)
+
+// How a connection is severed.
+const (
+	howFIN   = "fin"   // an orderly end of the connection in the middle of an answer
+	howRST   = "rst"   // a reset
+	howClean = "clean" // a complete HTTP message that lacks the end of the stream
+)
+
+// Bodies that an error status may come with.
+const (
+	bodyOpenAI = "openai"
+	bodyHTML   = "html"
+	bodyText   = "text"
+	bodyEmpty  = "empty"
+)
+
+// The forms in which a 429 says when to come back.
+const (
+	formSeconds = "seconds"  // Retry-After: 20
+	formDate    = "date"     // Retry-After: Wed, 21 Oct 2026 07:28:00 GMT
+	formMillis  = "ms"       // retry-after-ms: 20000
+	formReset   = faultReset // x-ratelimit-reset-requests: 20s
+)
+
+// faultKind is what a name stands for.
+type faultKind struct {
+	summary string
+	params  []string
+	// answer replaces the answer of the model; nil lets the model answer and spoils the answer on the way.
+	answer func(x *exchange, f *Fault) error
+	// spoil names what spoils it; the zero value where answer is set.
+	spoil spoilage
+}
+
+// spoilage is how the delivery of a real answer goes wrong.
+type spoilage uint8
+
+const (
+	spoilNothing spoilage = iota
+	spoilHang
+	spoilHangBody
+	spoilStall
+	spoilCut
+	spoilErrorFrame
+	spoilGarbage
+	spoilPings
+	spoilEmpty
+	spoilResetAfter
+)
+
+// faultReset is also the word for it in orders to connections.
+const faultReset = "reset"
+
+// faultKinds are the faults by name; every status from 200 to 599 is one too, see statusFault.
+var faultKinds = map[string]*faultKind{
+	faultReset:         {summary: "RST before any byte of the answer", answer: answerSevered(howRST)},
+	"close":            {summary: "FIN before any byte of the answer", answer: answerSevered(howFIN)},
+	"reset-after":      {summary: "the whole answer, then RST on the idle connection, `wait` later", params: []string{keyWait}, spoil: spoilResetAfter},
+	"hang":             {summary: "no head for `wait` (without it: until the client leaves)", params: []string{keyWait}, spoil: spoilHang},
+	"hang-body":        {summary: "a head, then nothing for `wait`", params: []string{keyWait}, spoil: spoilHangBody},
+	"stall":            {summary: "nothing for `wait` once `after` contents were sent; after=0: role first, then silence", params: []string{keyAfter, keyWait}, spoil: spoilStall},
+	"cut":              {summary: "the answer ends after `after` contents (JSON: in the middle), `how`: fin, rst, clean", params: []string{keyAfter, "how"}, spoil: spoilCut},
+	"error-frame":      {summary: "an error frame after `after` contents of a 200 stream, then the end", params: []string{keyAfter}, spoil: spoilErrorFrame},
+	"garbage":          {summary: "a frame that is no JSON after `after` contents, then the rest", params: []string{keyAfter}, spoil: spoilGarbage},
+	"pings":            {summary: "comment frames every `pause` (1s) before the first content, and between contents", params: []string{"pause"}, spoil: spoilPings},
+	"empty-stream":     {summary: "a 200 stream without content and terminal marker; role=true sends the role first", params: []string{"role"}, spoil: spoilEmpty},
+	"rate-limit":       {summary: "429 that asks to wait `wait` (20s) in the `form`s seconds, date, ms, reset (comma separated; none)", params: []string{keyWait, "form"}, answer: answerRateLimit},
+	"redirect":         {summary: "307 to `to` (/elsewhere)", params: []string{"to"}, answer: answerRedirect},
+	"html":             {summary: "200 with a page of HTML", answer: answerStatus(http.StatusOK, bodyHTML)},
+	"empty":            {summary: "200 with an empty body", answer: answerStatus(http.StatusOK, bodyEmpty)},
+	"error-in-200":     {summary: "200 whose JSON is an error object", answer: answerErrorIn200},
+	"unauthorized":     {summary: "401 invalid_api_key", answer: answerError(errBadKey)},
+	"payment-required": {summary: "402 insufficient balance", answer: answerError(errBalance)},
+	"quota":            {summary: "429 insufficient_quota", answer: answerError(errQuota)},
+	"credit-balance":   {summary: "400 whose message says that the credit balance is too low", answer: answerError(errCredit)},
+	"flagged":          {summary: "403: the input was flagged", answer: answerError(errFlagged)},
+	"region":           {summary: "403 unsupported_country_region_territory", answer: answerError(errRegion)},
+	"model-forbidden":  {summary: "403: the project has no access to the model", answer: answerError(errModelForbidden)},
+	"model-not-found":  {summary: "404 model_not_found", answer: answerError(func(x *exchange, _ *Fault) *apiError { return errUnknownModel(x.record.Model) })},
+	"context-length": {summary: "400 context_length_exceeded", answer: answerError(func(x *exchange, _ *Fault) *apiError {
+		w := x.sim.config.ContextWindow
+		return errContextLength(w, w+1)
+	})},
+	"content-filter":    {summary: "400 content_filter", answer: answerError(errContentFilter)},
+	"unsupported-param": {summary: "400 unsupported_parameter about `param` (stream_options)", params: []string{"param"}, answer: answerError(errUnsupported)},
+}
+
+// paramReaders read the parameters by name.
+var paramReaders = map[string]func(f *Fault, value string) error{
+	keyDelay: func(f *Fault, v string) error { return readDuration(&f.delay, v) },
+	keyWait:  func(f *Fault, v string) error { return readDuration(&f.wait, v) },
+	"pause":  func(f *Fault, v string) error { return readDuration(&f.pause, v) },
+	keyAfter: func(f *Fault, v string) (err error) {
+		if f.after, err = strconv.Atoi(v); err != nil || f.after < 0 {
+			return errors.New("write a whole number from 0")
+		}
+		return nil
+	},
+	"how":  func(f *Fault, v string) error { return readOne(&f.how, v, howFIN, howRST, howClean) },
+	"body": func(f *Fault, v string) error { return readOne(&f.body, v, bodyOpenAI, bodyHTML, bodyText, bodyEmpty) },
+	"form": func(f *Fault, v string) error {
+		f.forms = nil
+		for form := range strings.SplitSeq(v, ",") {
+			if err := readOne(&form, form, formSeconds, formDate, formMillis, formReset, "none"); err != nil {
+				return err
+			}
+			f.forms = append(f.forms, form)
+		}
+		return nil
+	},
+	"to":    func(f *Fault, v string) error { f.to = v; return nil },
+	"param": func(f *Fault, v string) error { f.param = v; return nil },
+	"role": func(f *Fault, v string) (err error) {
+		if f.role, err = strconv.ParseBool(v); err != nil {
+			return errors.New("write true or false")
+		}
+		return nil
+	},
+}
+
+func readDuration(out *time.Duration, value string) error {
+	duration, err := time.ParseDuration(value)
+	if err != nil || duration < 0 {
+		return errors.New("write a duration such as 250ms or 2s")
+	}
+	*out = duration
+	return nil
+}
+
+func readOne(out *string, value string, allowed ...string) error {
+	if !slices.Contains(allowed, value) {
+		return fmt.Errorf("write one of %s", strings.Join(allowed, ", "))
+	}
+	*out = value
+	return nil
+}
+
+// ParseFault reads "name;key=value;…". "ok" (and nothing) is no fault: nil. All faults take delay, a time to
+// pass before anything happens. Faults lists the names.
+func ParseFault(text string) (*Fault, error) {
+	name, rest, _ := strings.Cut(text, ";")
+	name = strings.TrimSpace(name)
+	if name == "" || name == "ok" {
+		return nil, nil //nolint:nilnil // no fault is what was asked for
+	}
+	fault := &Fault{text: text, kind: faultKinds[name], how: howFIN, forms: []string{formSeconds, formMillis, formReset}, body: bodyOpenAI}
+	if status, err := strconv.Atoi(name); err == nil && status >= 200 && status <= 599 {
+		fault.kind, fault.status = statusFault, status
+	}
+	if fault.kind == nil {
+		return nil, fmt.Errorf("fault %q: unknown; write a status from 200 to 599, ok, or one of %s", name, strings.Join(slices.Sorted(maps.Keys(faultKinds)), ", "))
+	}
+	for part := range strings.SplitSeq(rest, ";") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if key != keyDelay && !slices.Contains(fault.kind.params, key) {
+			return nil, fmt.Errorf("fault %q: it has no parameter %q; it has %s", name, key, strings.Join(append([]string{keyDelay}, fault.kind.params...), ", "))
+		}
+		if err := paramReaders[key](fault, value); err != nil {
+			return nil, fmt.Errorf("fault %q: %s=%s: %w", name, key, value, err)
+		}
+	}
+	return fault, nil
+}
+
+// String is the fault as it was written.
+func (f *Fault) String() string {
+	if f == nil {
+		return ""
+	}
+	return f.text
+}
+
+// spoils says whether the fault is this way of spoiling an answer.
+func (f *Fault) spoils(how spoilage) bool { return f != nil && f.kind.spoil == how }
+
+// Faults describes every fault in one line each, for people.
+func Faults() string {
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(faultKinds)) {
+		fmt.Fprintf(&out, "  %-18s %s\n", name, faultKinds[name].summary)
+	}
+	fmt.Fprintf(&out, "  %-18s %s\n", "200 … 599", statusFault.summary)
+	return out.String()
+}
