@@ -13,7 +13,8 @@ const (
 	ConditionAccepted = "Accepted"
 	// ConditionResolvedRefs is True when every object the spec names exists and may be read, False when one
 	// does not (reasons: SecretNotFound, SecretKeyNotFound, SecretAccessDenied, SecretPending,
-	// EndpointNotFound, InvalidCertificate), and absent until the operator has looked.
+	// EndpointNotFound, CapabilityMismatch, InvalidCertificate, InvalidCredential), and absent until the
+	// operator has looked.
 	ConditionResolvedRefs = "ResolvedRefs"
 	// ConditionReady is True when Accepted and ResolvedRefs are True for the object's newest generation,
 	// False otherwise with the reason of the first that is not. It is derived, never set on its own.

@@ -132,8 +132,8 @@ type EndpointConstraints struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.startsWith('https://')",message="spec.tls only goes with an https:// url; change spec.url or remove spec.tls",fieldPath=".tls"
 type ModelEndpointSpec struct {
-	// provider is who runs the model: the identity that policies select by and that outages are counted
-	// for. Use one name for everything that fails together (for example openai, or vllm-berlin).
+	// provider is who runs the model: the identity that policies select by. Use one name for everything that
+	// fails together (for example openai, or vllm-berlin).
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

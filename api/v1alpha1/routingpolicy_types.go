@@ -122,7 +122,7 @@ type Timeouts struct {
 
 	// firstToken bounds the wait from sending a request to the first content of its answer; another 10s are
 	// added for every 10,000 estimated input tokens, and for an answer that is not streamed, which is written
-	// whole before its first byte, 20ms for every token it may have (max_tokens, or 4,096). Past it the next
+	// whole before its first byte, 20ms for every token it may have (max_tokens, else 4,096, or 32,768 when reasoning is asked for). Past it the next
 	// endpoint is tried.
 	// +optional
 	// +default="30s"
