@@ -28,6 +28,9 @@ const (
 	// MaxRetryAfter caps the rest a provider may ask for, so that one absurd header cannot remove an
 	// endpoint for a year.
 	MaxRetryAfter = time.Hour
+
+	// remarkEvery keeps a provider that fails at every request from filling the log.
+	remarkEvery = 10 * time.Second
 )
 
 // Endpoint is the live state of one endpoint. All methods are safe for concurrent use. Times are Unix
@@ -40,6 +43,7 @@ type Endpoint struct {
 	// kept apart because a success ends the first and not the second.
 	cooldownUntil, askedUntil atomic.Int64
 	lastSuccess, lastFailure  atomic.Int64
+	remarked                  atomic.Int64
 }
 
 // Begin counts an attempt in flight; every Begin needs one End.
@@ -73,6 +77,12 @@ func (e *Endpoint) Failure(now int64) {
 // failure. A shorter wish never ends a longer rest.
 func (e *Endpoint) RateLimited(now int64, wish time.Duration) {
 	storeMax(&e.askedUntil, now+int64(min(wish, MaxRetryAfter)))
+}
+
+// Remarkable reports whether a failure now is worth a line in the log: one in remarkEvery is.
+func (e *Endpoint) Remarkable(now int64) bool {
+	last := e.remarked.Load()
+	return now-last >= int64(remarkEvery) && e.remarked.CompareAndSwap(last, now)
 }
 
 // AskedUntil is until when the provider asked to be left alone; in the past or 0 when it does not.

@@ -3,7 +3,10 @@
 
 package wire
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Usage is what an answer cost, in tokens; zero where the provider does not say. Input includes CachedInput,
 // Output includes Reasoning.
@@ -50,6 +53,17 @@ func FrameUsage(data []byte) Usage {
 		return Usage{}
 	}
 	return l.usage
+}
+
+// TailUsage reads the usage of an answer of which only the end is at hand: providers write it last. It is zero
+// when the end does not hold it whole.
+func TailUsage(tail []byte) Usage {
+	const key = `"usage":`
+	at := bytes.LastIndex(tail, []byte(key))
+	if at < 0 {
+		return Usage{}
+	}
+	return FrameUsage(append([]byte{'{'}, tail[at:]...))
 }
 
 // answer walks over the members of an answer. Keys are compared as they are written: no provider is known

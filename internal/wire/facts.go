@@ -95,3 +95,12 @@ func (f *Facts) Before(body []byte) []byte { return body[:f.modelStart] }
 
 // After is the part of the body that follows the model's JSON string.
 func (f *Facts) After(body []byte) []byte { return body[f.modelEnd:] }
+
+// HasEffects reports whether the provider may do more with the request than answer it: keep it, work on it
+// in the background, or run tools. Such a request must not be repeated once some of it was sent.
+func (f *Facts) HasEffects() bool {
+	return f.Store || f.Background || f.HostedTools || f.PreviousResponseID != nil
+}
+
+// Reset forgets the last body, and keeps the scratch space.
+func (f *Facts) Reset() { *f = Facts{scratch: f.scratch[:0]} }
