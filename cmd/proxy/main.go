@@ -84,7 +84,7 @@ func run(opts options) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	control, err := newControl(opts, p, registry, log, listener.Addr().String())
+	control, err := newControl(opts, p, registry, log, reachable(listener.Addr().String(), os.Getenv("POD_IP")))
 	if err != nil {
 		return err
 	}
@@ -124,6 +124,15 @@ func serve(stop context.Context, forget func(), opts options, p *proxy.Proxy, l 
 	}
 	log.Info("drained")
 	return nil
+}
+
+// reachable is the address to show to people: a Pod that listens on all its addresses is reached at its own.
+func reachable(listening, podIP string) string {
+	host, port, err := net.SplitHostPort(listening)
+	if ip := net.ParseIP(host); err != nil || podIP == "" || ip == nil || !ip.IsUnspecified() {
+		return listening
+	}
+	return net.JoinHostPort(podIP, port)
 }
 
 // control is the proxy's side of the Kubernetes API: tables come in, the report on them goes out.

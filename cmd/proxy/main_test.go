@@ -24,6 +24,9 @@ func TestFlags(t *testing.T) {
 		"the log has two formats":                   {"--allow-anonymous --log-format=xml", "--log-format"},
 		"the log has four levels":                   {"--allow-anonymous --log-level=loud", "--log-level"},
 		"names need a namespace to be looked up in": {"--allow-anonymous --default-namespace=", "--default-namespace"},
+		"an empty namespace is a slip":              {"--allow-anonymous --namespaces=default,", "--namespaces"},
+		"bare names need their namespace":           {"--allow-anonymous --namespaces=team", "--default-namespace"},
+		"the default may be among several":          {"--allow-anonymous --namespaces=team,default", ""},
 		"connections cannot be fewer than none":     {"--allow-anonymous --max-connections=-1", "--max-connections"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,5 +49,18 @@ func TestWhatCannotBeReachedIsSaid(t *testing.T) {
 	o := options{accessLog: "/does/not/exist/access.log"}
 	if _, _, err := o.openAccessLog(); err == nil || !strings.Contains(err.Error(), "--access-log") {
 		t.Errorf("--access-log: %v", err)
+	}
+}
+
+func TestTheAddressShownCanBeReached(t *testing.T) {
+	for name, c := range map[string]struct{ listening, podIP, want string }{
+		"a Pod on all addresses is reached at its own": {"[::]:8080", "10.1.2.3", "10.1.2.3:8080"},
+		"the same over IPv6":                           {"0.0.0.0:8080", "fd00::1", "[fd00::1]:8080"},
+		"one address stays":                            {"127.0.0.1:8080", "10.1.2.3", "127.0.0.1:8080"},
+		"outside a Pod nothing better is known":        {"[::]:8080", "", "[::]:8080"},
+	} {
+		if got := reachable(c.listening, c.podIP); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -53,7 +54,7 @@ func parseFlags(args []string) (options, error) {
 	f.BoolVar(&o.allowAnonymous, "allow-anonymous", false, "serve callers without knowing who they are; required, as there is no access control yet")
 	f.Int64Var(&o.maxBody, "max-body-bytes", proxy.DefaultMaxBody, "largest request body taken")
 	f.Int64Var(&o.bodyBudget, "body-budget-bytes", proxy.DefaultBodyBudget, "most memory for request bodies at once; beyond it callers get a 503")
-	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections of callers at once (default 262144)")
+	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections of callers at once (default half of the descriptors the process may have)")
 	f.StringVar(&o.accessLog, "access-log", "stdout", "where one line per request goes: stdout, off, or a file to append to")
 	f.BoolVar(&o.sendAttemptID, "send-attempt-id", false, "send the header x-turnout-attempt to providers, to find an attempt again in their logs")
 	f.DurationVar(&o.drainNotice, "drain-notice", 5*time.Second, "how long to go on taking requests after SIGTERM, until load balancers have noticed")
@@ -81,6 +82,11 @@ func (o *options) validate(rest []string) error {
 		sentence string
 	}{
 		{len(rest) > 0, fmt.Sprintf("%q is not a flag; see proxy --help", rest)},
+		{slices.Contains(o.namespaces, ""), "--namespaces has an empty name; leave the flag out to read all namespaces"},
+		{
+			len(o.namespaces) > 0 && !slices.Contains(o.namespaces, o.defaultNamespace),
+			fmt.Sprintf("--default-namespace %q is not among --namespaces, so no bare name could be served; add it there", o.defaultNamespace),
+		},
 		{o.defaultNamespace == "", "--default-namespace is empty; name the namespace whose policies anonymous callers use"},
 		{o.maxBody <= 0, "--max-body-bytes must be positive"},
 		{o.bodyBudget < o.maxBody, "--body-budget-bytes is less than --max-body-bytes; the largest body could never be taken"},

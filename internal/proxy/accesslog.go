@@ -4,6 +4,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strconv"
@@ -51,11 +52,7 @@ func (l *AccessLog) Run(ctx context.Context) error {
 			_, err := l.flush(spare)
 			return err
 		case <-tick.C:
-			var err error
-			if spare, err = l.flush(spare); err != nil {
-				// The log is not worth a request: say so through the counter and go on.
-				l.dropped.Add(1)
-			}
+			spare, _ = l.flush(spare) // a log that cannot be written is not worth a request; its lines are counted
 		}
 	}
 }
@@ -71,6 +68,7 @@ func (l *AccessLog) flush(spare []byte) ([]byte, error) {
 		s.mu.Unlock()
 		if len(full) > 0 {
 			if _, err := l.out.Write(full); err != nil {
+				l.dropped.Add(uint64(bytes.Count(full, []byte("\n"))))
 				failed = err
 			}
 		}

@@ -199,7 +199,7 @@ func explain(route *routing.Route, plan *routing.Plan) explanation {
 		Order: []candidateView{}, Excluded: []excludedView{},
 	}
 	for _, c := range plan.Order {
-		v := candidateView{Endpoint: c.Endpoint.Key.Name, Tier: c.Tier}
+		v := candidateView{Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1}
 		if c.RestingUntil != 0 {
 			v.RestingUntil = time.Unix(0, c.RestingUntil)
 		}
@@ -213,17 +213,13 @@ func explain(route *routing.Route, plan *routing.Plan) explanation {
 
 // explainFacts reads what the request to explain would ask for.
 func explainFacts(get func(string) string) (routing.Facts, error) {
-	facts := routing.Facts{Operation: routing.ChatCompletions, Delivery: routing.Synchronous}
+	facts := routing.Facts{Delivery: routing.Synchronous}
 	if name := get("operation"); name != "" {
-		facts.Operation = 0
-		for op, known := range operationNames {
-			if known == name {
-				facts.Operation = routing.Operation(op)
-			}
+		operation, known := explainOperations[name]
+		if !known {
+			return facts, fmt.Errorf("operation=%q is not known; use chat, completions or embeddings", name)
 		}
-		if facts.Operation == 0 {
-			return facts, fmt.Errorf("operation=%q is not known; use chat, text_completion or embeddings", name)
-		}
+		facts.Operation = operation
 	}
 	if stream, err := strconv.ParseBool(orFalse(get("stream"))); err != nil {
 		return facts, fmt.Errorf("stream=%q is not a boolean; use true or false", get("stream"))
@@ -243,6 +239,11 @@ func explainFacts(get func(string) string) (routing.Facts, error) {
 	}
 	facts.MaxOutputTokens, err = parseCount(get, "max-tokens")
 	return facts, err
+}
+
+// explainOperations are the operations by the names that kubectl turnout explain gives them.
+var explainOperations = map[string]routing.Operation{
+	"chat": routing.ChatCompletions, "completions": routing.Completions, "embeddings": routing.Embeddings,
 }
 
 func orFalse(s string) string {

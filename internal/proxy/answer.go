@@ -72,8 +72,14 @@ func (r *request) receiveWhole(b *backend, source io.Reader) verdict {
 		r.ctx.Response.SwapBody(body[:0])
 		return r.broke(b, err)
 	}
-	if len(body) >= wholeLimit && r.exchange.Status() == http.StatusOK {
-		return r.commitLarge(b, source, body)
+	if len(body) >= wholeLimit {
+		if r.exchange.Status() == http.StatusOK && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+			return r.commitLarge(b, source, body)
+		}
+		r.ctx.Response.SwapBody(body[:0]) // a page, or an error of a mebibyte: nothing that can be passed on
+		r.conclude(b, outcomeUnreadable)
+		r.exchange.Close()
+		return next
 	}
 	r.ctx.Response.SwapBody(body)
 	return r.judge(b, body)
@@ -101,13 +107,16 @@ func (r *request) readWhole(source io.Reader, body []byte) ([]byte, error) {
 
 // moveReadDeadline lets the provider be silent for the idle timeout from now on; moved is its last result.
 func (r *request) moveReadDeadline(moved time.Time) time.Time {
-	now := time.Now()
-	if now.Sub(moved) < deadlineStep {
+	now, idle := time.Now(), r.route.Policy.Timeouts.Idle
+	if now.Sub(moved) < stepFor(idle) {
 		return moved
 	}
-	r.exchange.SetReadDeadline(earlier(now.Add(r.route.Policy.Timeouts.Idle), r.deadline))
+	r.exchange.SetReadDeadline(earlier(now.Add(idle), r.deadline))
 	return now
 }
+
+// stepFor is how stale a deadline of that length may get before it is moved.
+func stepFor(timeout time.Duration) time.Duration { return min(deadlineStep, timeout/8) }
 
 // judge decides over a whole answer, which is in the response's body already.
 func (r *request) judge(b *backend, body []byte) verdict {
@@ -171,15 +180,20 @@ type largeAnswer struct {
 	backend *backend
 	source  io.Reader
 	begun   bytes.Reader
+	tail    []byte // the latest usageTail bytes, where a usage stands
 	moved   time.Time
 	failed  error
 }
+
+// usageTail is how much of the end of a long answer is looked through for its usage.
+const usageTail = 4 << 10
 
 // commitLarge begins to give the caller a long answer, of which begun was read.
 func (r *request) commitLarge(b *backend, source io.Reader, begun []byte) verdict {
 	l := &r.large
 	l.backend, l.source, l.moved, l.failed = b, source, time.Time{}, nil
 	l.begun.Reset(begun)
+	l.tail = append(l.tail[:0], begun[len(begun)-usageTail:]...)
 	size := -1
 	if n := r.exchange.ContentLength(); n > 0 && source == io.Reader(&r.exchange) {
 		size = int(n)
@@ -203,26 +217,46 @@ func (l *largeAnswer) Read(p []byte) (n int, err error) {
 	n, err = l.source.Read(p)
 	_ = l.request.ctx.SetWriteDeadline(time.Now().Add(l.request.route.Policy.Timeouts.ClientWrite))
 	l.request.log.bytesOut += int64(n)
+	l.tail = append(l.tail, p[:n]...)
+	if drop := len(l.tail) - usageTail; drop > 0 {
+		l.tail = l.tail[:copy(l.tail, l.tail[drop:])]
+	}
 	l.failed = err
 	return n, err
 }
 
 // Close implements io.Closer: the HTTP server is done with the answer, or the caller is.
-func (l *largeAnswer) Close() error {
+func (l *largeAnswer) Close() (err error) {
 	r := l.request
+	if l.source == nil {
+		return nil // closed before
+	}
+	defer r.guard(&err)
+	l.source = nil
+	l.begun.Reset(nil)
 	switch {
 	case errors.Is(l.failed, io.EOF):
+		r.log.usage = wire.TailUsage(l.tail)
+		l.backend.metrics.tokens(r.log.usage)
 		r.conclude(l.backend, outcomeSuccess)
 	case l.failed != nil && !r.watch.gone():
-		r.log.problem = string(outcomeCut)
-		r.conclude(l.backend, outcomeCut)
+		o := r.cutOutcome()
+		r.log.problem = string(o)
+		r.conclude(l.backend, o)
 	default:
 		r.log.problem = string(outcomeClientGone)
 		r.conclude(l.backend, outcomeClientGone)
 	}
-	l.source = nil
 	r.end()
 	return nil
+}
+
+// cutOutcome is what an answer came to that ended before its end.
+func (r *request) cutOutcome() outcome {
+	if r.late() {
+		return outcomeDeadline
+	}
+	return outcomeCut
 }
 
 // guard turns a panic in an answer that is already on its way into an error, so that it costs this answer

@@ -6,6 +6,7 @@ package proxy
 import (
 	"errors"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/turnout-ai/turnout/internal/proxy/upstream"
@@ -37,6 +38,8 @@ const (
 	// when its last token was made.
 	wholeTokens = 4096
 	wholeExtra  = 20 * time.Millisecond
+	// thoughtTokens takes the place of wholeTokens when the request asks for reasoning.
+	thoughtTokens = 32_768
 )
 
 // carryOut tries the candidates of the plan in order until one answers.
@@ -53,9 +56,16 @@ func (r *request) carryOut() {
 			return
 		case next, again:
 		}
+		if r.mustNotRepeat() {
+			break
+		}
 	}
 	r.giveUp()
 }
+
+// mustNotRepeat reports whether some of the request was sent and it may have had an effect that a second
+// attempt would have again.
+func (r *request) mustNotRepeat() bool { return r.sent && r.facts.HasEffects() }
 
 // try attempts one candidate, on a fresh connection once more if a pooled one turned out to be closed.
 func (r *request) try(c *routing.Candidate) verdict {
@@ -69,10 +79,14 @@ func (r *request) try(c *routing.Candidate) verdict {
 		}
 	}
 	v := r.attempt(b, false)
-	if v == again && r.attempts < r.route.Policy.Attempts {
-		v = r.attempt(b, true)
+	if v != again {
+		return v
 	}
-	return v
+	if r.attempts < r.route.Policy.Attempts && !r.mustNotRepeat() {
+		return r.attempt(b, true)
+	}
+	r.failures.add(outcomeStale)
+	return next
 }
 
 // attempt makes one attempt at b. The attempt is over when it returns, unless the verdict is answered with
@@ -83,9 +97,10 @@ func (r *request) attempt(b *backend, fresh bool) verdict {
 	}
 	r.attempts++
 	r.log.endpoint, r.log.provider = b.endpoint.Key.Name, b.endpoint.Provider
-	b.live.Begin()
+	r.open(b)
 	p := r.route.Policy
-	r.contentBy = r.contentDeadline(time.Now())
+	r.begun = time.Now()
+	r.contentBy = r.contentDeadline(r.begun)
 	err := r.proxy.transport.Do(&r.exchange, &b.target, &upstream.Request{
 		Head:           r.writeHead(b),
 		Body:           [3][]byte{r.facts.Before(r.body), b.model, r.facts.After(r.body)},
@@ -94,6 +109,7 @@ func (r *request) attempt(b *backend, fresh bool) verdict {
 		TLSTimeout:     p.Timeouts.TLSHandshake,
 		HeadDeadline:   r.contentBy,
 	})
+	r.sent = r.sent || err == nil || r.exchange.Sent()
 	if err != nil {
 		return r.broke(b, err)
 	}
@@ -107,8 +123,11 @@ func (r *request) contentDeadline(now time.Time) time.Time {
 	wait += time.Duration(r.facts.InputTokens/inputStep) * inputExtra
 	if !r.facts.Stream {
 		tokens := int64(wholeTokens)
-		if r.facts.MaxTokens > 0 {
+		switch {
+		case r.facts.MaxTokens > 0:
 			tokens = r.facts.MaxTokens
+		case r.facts.Reasoning:
+			tokens = thoughtTokens
 		}
 		wait += time.Duration(min(tokens, 1<<20)) * wholeExtra
 	}
@@ -158,12 +177,20 @@ func (r *request) broke(b *backend, err error) verdict {
 		r.conclude(b, outcomeStale)
 		return again
 	}
-	r.conclude(b, transportOutcome(e))
+	o := r.transportOutcome(e)
+	if now := time.Now().UnixNano(); b.live.Remarkable(now) {
+		r.proxy.log.Warn("an attempt failed", "request_id", string(r.id), "endpoint", b.endpoint.Key.String(), "outcome", string(o), "error", err.Error())
+	}
+	r.conclude(b, o)
 	return next
 }
 
-func transportOutcome(e *upstream.Error) outcome {
+func (r *request) transportOutcome(e *upstream.Error) outcome {
 	switch {
+	case e.Timeout && r.late():
+		return outcomeDeadline
+	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
+		return outcomeDescriptors
 	case e.Timeout && e.Phase >= upstream.PhaseHead:
 		return outcomeTimeout
 	case e.Phase <= upstream.PhaseHandshake:
@@ -179,18 +206,34 @@ type outcome string
 
 // The outcomes beside those of wire.Outcome.
 const (
-	outcomeConnect    outcome = "connect_error"     // no connection: refused, unresolved, unverified, too slow
-	outcomeReset      outcome = "reset"             // the connection broke before an answer
-	outcomeStale      outcome = "stale_connection"  // the same on a reused connection
-	outcomeTimeout    outcome = "timeout"           // no content in time
-	outcomeCut        outcome = "cut"               // the answer broke off
-	outcomeUnreadable outcome = "unreadable_answer" // it is not HTTP, or not what was asked for
-	outcomeClientGone outcome = "client_disconnect" // the caller left
+	outcomeConnect     outcome = "connect_error"     // no connection: refused, unresolved, unverified, too slow
+	outcomeReset       outcome = "reset"             // the connection broke before an answer
+	outcomeStale       outcome = "stale_connection"  // the same on a reused connection
+	outcomeTimeout     outcome = "timeout"           // no content in time
+	outcomeCut         outcome = "cut"               // the answer broke off
+	outcomeUnreadable  outcome = "unreadable_answer" // it is not HTTP, or not what was asked for
+	outcomeDeadline    outcome = "deadline"          // the request's own deadline ended it
+	outcomePanic       outcome = "panic"             // a defect of ours
+	outcomeDescriptors outcome = "no_descriptors"    // this process or machine has no file descriptor left
+	outcomeClientGone  outcome = "client_disconnect" // the caller left
 )
 
+// late reports whether the request's deadline has passed: what ends then says nothing about the provider.
+func (r *request) late() bool { return !time.Now().Before(r.deadline) }
+
+// open begins the books of an attempt at b.
+func (r *request) open(b *backend) {
+	b.live.Begin()
+	r.attempting = b
+}
+
 // conclude ends the current attempt: in the books, in the endpoint's health, and in what is remembered for
-// the answer. It is called once for each attempt.
+// the answer. An attempt is concluded once; what comes later is not heard.
 func (r *request) conclude(b *backend, o outcome) {
+	if r.attempting != b {
+		return
+	}
+	r.attempting = nil
 	now := time.Now()
 	b.live.End()
 	b.metrics.attempt(o)
@@ -224,6 +267,9 @@ var (
 		outcome(wire.ContentFilter.String()): true,
 		outcome(wire.Unsupported.String()):   true,
 		outcome(wire.ClientError.String()):   true,
+		outcomeDeadline:                      true,
+		outcomePanic:                         true,
+		outcomeDescriptors:                   true,
 	}
 )
 

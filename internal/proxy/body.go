@@ -17,10 +17,17 @@ import (
 const (
 	// uploadStall is how long a caller may pause while it sends its body.
 	uploadStall = 30 * time.Second
-	// bodyStep is the least that the buffer of a body of unknown length grows by.
+	// uploadRate is the least average speed of an upload after its first uploadStall, in bytes per second: a
+	// body that trickles in holds memory that others need.
+	uploadRate = 16 << 10
+	// bodyStep is the least that the buffer of a body grows by.
 	bodyStep = 32 << 10
 	// keepBody is the largest body buffer that is kept for the next request.
 	keepBody = 64 << 10
+	// discardLimit and discardTime bound what is still read of a body that was refused. A connection that is
+	// closed with bytes unread is reset, and the caller may lose the refusal with it.
+	discardLimit = 64 << 20
+	discardTime  = 2 * time.Second
 )
 
 // budget bounds the bytes of all request bodies held at once.
@@ -51,8 +58,8 @@ type bodyReader struct {
 	budget budget
 }
 
-// read appends the request's body to dst. It returns the bytes reserved in the budget also when it fails;
-// the caller gives them back once it lets go of the body.
+// read appends the request's body to dst. Memory is reserved in the budget as the body arrives, not as it is
+// announced. What is reserved is returned also when it fails; the caller gives it back once it lets go of the body.
 func (b *bodyReader) read(ctx *fasthttp.RequestCtx, dst []byte) (body []byte, reserved int64, err error) {
 	length := int64(ctx.Request.Header.ContentLength())
 	if length > b.limit {
@@ -62,59 +69,56 @@ func (b *bodyReader) read(ctx *fasthttp.RequestCtx, dst []byte) (body []byte, re
 	if stream == nil || length == 0 {
 		return dst, 0, nil
 	}
-	if length < 0 {
-		return b.readUnknown(ctx.Conn(), stream, dst)
-	}
-	if !b.budget.take(length) {
-		return dst, 0, errBodyBudget
-	}
-	dst, err = readExactly(ctx.Conn(), stream, slices.Grow(dst, int(length)), int(length))
-	return dst, length, err
-}
-
-// readExactly appends n bytes of stream to dst, whose capacity suffices. The connection's deadline moves
-// with every piece, so that a slow upload may go on and a dead one may not.
-func readExactly(conn net.Conn, stream io.Reader, dst []byte, n int) ([]byte, error) {
-	end := len(dst) + n
-	for len(dst) < end {
-		got, err := stream.Read(dst[len(dst):end])
-		dst = dst[:len(dst)+got]
-		if len(dst) == end {
-			break
-		}
-		if err != nil {
-			return dst, errUploadBroke
-		}
-		if err := conn.SetReadDeadline(time.Now().Add(uploadStall)); err != nil {
-			return dst, errUploadBroke
-		}
-	}
-	return dst, nil
-}
-
-// readUnknown reads a chunked body, reserving the buffer as it grows.
-func (b *bodyReader) readUnknown(conn net.Conn, stream io.Reader, dst []byte) (body []byte, reserved int64, err error) {
+	start := time.Now()
 	for {
-		if len(dst) == cap(dst) || reserved == 0 {
-			more := max(bodyStep, cap(dst))
+		if more := roomFor(dst, length); more > 0 {
 			if !b.budget.take(int64(more)) {
 				return dst, reserved, errBodyBudget
 			}
 			reserved += int64(more)
 			dst = slices.Grow(dst, more)
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(uploadStall)); err != nil {
-			return dst, reserved, errUploadBroke
-		}
 		n, err := stream.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		switch {
 		case int64(len(dst)) > b.limit:
 			return dst, reserved, errBodyTooLarge
-		case errors.Is(err, io.EOF):
+		case int64(len(dst)) == length, length < 0 && errors.Is(err, io.EOF):
 			return dst, reserved, nil
 		case err != nil:
 			return dst, reserved, errUploadBroke
 		}
+		if err := waitForUpload(ctx.Conn(), start, len(dst)); err != nil {
+			return dst, reserved, errUploadBroke
+		}
 	}
+}
+
+// roomFor is by how much the buffer must grow before more of a body of that length (negative: unknown) is read.
+// The first piece is accounted for even when the buffer is there already.
+func roomFor(dst []byte, length int64) int {
+	if len(dst) > 0 && len(dst) < cap(dst) {
+		return 0
+	}
+	more := max(bodyStep, len(dst))
+	if length >= 0 {
+		more = min(more, int(length)-len(dst))
+	}
+	return more
+}
+
+// waitForUpload lets the caller be silent for a while longer, within the time that the bytes so far are worth.
+func waitForUpload(conn net.Conn, start time.Time, bytes int) error {
+	end := start.Add(uploadStall + time.Duration(bytes/uploadRate)*time.Second)
+	return conn.SetReadDeadline(earlier(time.Now().Add(uploadStall), end))
+}
+
+// discard reads what is left of a body that was refused, within bounds.
+func discard(ctx *fasthttp.RequestCtx) {
+	stream := ctx.RequestBodyStream()
+	if stream == nil || ctx.Conn().SetReadDeadline(time.Now().Add(discardTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, stream, discardLimit) // what stays unread ends the connection
+	_ = ctx.Conn().SetReadDeadline(time.Time{})
 }

@@ -4,7 +4,11 @@
 package proxy
 
 import (
+	"errors"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/turnout-ai/turnout/internal/wire"
@@ -59,6 +63,40 @@ func TestHeaderNamesAreComparedWithoutCase(t *testing.T) {
 	} {
 		if got := isHeader([]byte(name), "content-encoding"); got != want {
 			t.Errorf("isHeader(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
+
+// failing is a listener that fails so many times and then gives a connection.
+type failing struct {
+	net.Listener
+	times int
+	err   error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if l.times--; l.times >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", l.err)}
+	}
+	return nil, nil
+}
+
+// Running out of descriptors must not end the process with every stream it serves.
+func TestAcceptWaitsForDescriptors(t *testing.T) {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS} {
+		if _, err := (patient{&failing{times: 3, err: shortage}}).Accept(); err != nil {
+			t.Errorf("%v ended the listener: %v", shortage, err)
+		}
+	}
+	if _, err := (patient{&failing{times: 3, err: syscall.EBADF}}).Accept(); !errors.Is(err, syscall.EBADF) {
+		t.Errorf("a listener that is gone gives %v, want its error", err)
+	}
+}
+
+func TestConnectionsAreRefusedBeforeDescriptorsRunOut(t *testing.T) {
+	for descriptors, want := range map[uint64]int{0: maxConnections, 1 << 40: maxConnections, 20_000: 9872, 1024: 384, 10: 128} {
+		if got := connectionsFor(descriptors); got != want {
+			t.Errorf("connectionsFor(%d) = %d, want %d", descriptors, got, want)
 		}
 	}
 }

@@ -7,8 +7,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -186,23 +189,97 @@ func TestWhatIsWrongWithARequestIsSaidInASentence(t *testing.T) {
 
 // Bodies that are held for failover must not add up without end.
 func TestAllBodiesTogetherAreBounded(t *testing.T) {
-	r := newRigWith(t, "a", proxy.Options{MaxBody: 4096, BodyBudget: 4096}, func(in *routing.Input) {
-		in.Policies[0].Timeouts.FirstToken = 20 * time.Second
-	})
+	r := newRigWith(t, "a", proxy.Options{MaxBody: 4096, BodyBudget: 4096}, nil)
 	big := `{"model":"chat","messages":[{"role":"user","content":"` + strings.Repeat("x", 3000) + `"}]}`
-	r.fault("a", "hang;wait=2s", 1)
-	first := make(chan reply, 1)
-	go func() { first <- r.post("/chat/completions", big) }()
+	r.fault("a", "hang", 1)
+	ctx, leave := context.WithCancel(t.Context())
+	first, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/chat/completions", strings.NewReader(big))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan error, 1)
+	go func() {
+		_, err := http.DefaultClient.Do(first)
+		left <- err
+	}()
 	eventually(t, "the provider never got the request", func() bool { return r.requests("a") == 1 })
 	if got := r.post("/chat/completions", big); got.status != 503 || got.code() != "body_budget_exhausted" || got.header.Get("Retry-After") == "" {
 		t.Errorf("status %d, %s, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
 	}
-	if got := <-first; got.status != 200 {
-		t.Errorf("the first: %d %s", got.status, got.body)
+	leave()
+	if err := <-left; err == nil {
+		t.Error("the hanging request was answered")
 	}
+	eventually(t, "the body of a caller that left is still counted", func() bool { return r.metric("turnout_request_body_bytes") == 0 })
 	if got := r.post("/chat/completions", big); got.status != 200 {
 		t.Errorf("after it: %d %s", got.status, got.body)
 	}
+}
+
+// A body is paid for as it arrives: what is only announced must not keep others out.
+func TestAnAnnouncedBodyHoldsNoMemory(t *testing.T) {
+	r := newRigWith(t, "a", proxy.Options{MaxBody: 1 << 20, BodyBudget: 1 << 20}, nil)
+	address := strings.TrimSuffix(strings.TrimPrefix(r.url, "http://"), "/v1")
+	for range 8 {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", 1<<20, strings.Repeat(" ", 9000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the uploads never began", func() bool { return r.metric("turnout_request_body_bytes") >= 8*9000 })
+	if got := r.chat(false); got.status != 200 {
+		t.Errorf("eight callers that announce a mebibyte each keep another out: %d %s", got.status, got.body)
+	}
+}
+
+// Once an answer is committed nothing may hold the request's body, or a slow reader keeps it in memory.
+func TestACommittedStreamLetsGoOfTheBody(t *testing.T) {
+	// The simulated provider would keep the body in this very process; this one forgets it.
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		_, _ = io.Copy(io.Discard, request.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"x"}}]}`+"\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-request.Context().Done()
+	}))
+	t.Cleanup(provider.Close)
+	r := newRig(t, "a", func(in *routing.Input) {
+		in.Endpoints[0].URL, in.Policies[0].Timeouts.Idle = provider.URL+"/v1", time.Hour
+	})
+	big := `{"model":"chat","stream":true,"user":"somebody","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` +
+		strings.Repeat("AAAA", 2<<20) + `"}}]}]}`
+	before := heap()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	for range 4 {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/chat/completions", strings.NewReader(big))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != 200 {
+			t.Fatalf("status %d", response.StatusCode)
+		}
+	}
+	eventually(t, "four bodies of 8 MiB are still in memory", func() bool { return heap() < before+20<<20 })
+	if n := r.metric("turnout_request_body_bytes"); n != 0 {
+		t.Errorf("%v bytes are still counted", n)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestABodyOfUnknownLengthIsTaken(t *testing.T) {
@@ -259,7 +336,7 @@ func TestTheOfficialClientIsServed(t *testing.T) {
 		in.Endpoints = append(in.Endpoints, embed)
 		in.Policies = append(in.Policies, routing.PolicySpec{
 			Key: routing.Key{Namespace: "default", Name: "embed"}, UID: "policy-embed", Models: []string{"embed"},
-			Capability: "embeddings", Timeouts: fastTimeouts, Attempts: 3, Deadline: in.Policies[0].Deadline,
+			Capability: "embeddings", Timeouts: calmTimeouts, Attempts: 3, Deadline: in.Policies[0].Deadline,
 		})
 	})
 	r.sims["a"].Refuse(0)
@@ -295,5 +372,61 @@ func TestTheOfficialClientIsServed(t *testing.T) {
 	})
 	if err != nil || legacy.Choices[0].Text == "" {
 		t.Errorf("completions: %v", err)
+	}
+}
+
+// exchangeRaw sends bytes on a connection of its own and returns what comes back until it is closed.
+func exchangeRaw(t *testing.T, r *rig, text string) string {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimSuffix(strings.TrimPrefix(r.url, "http://"), "/v1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Errorf("the answer ends with %v", err)
+	}
+	return string(answer)
+}
+
+func TestAStreamNeedsHTTP11(t *testing.T) {
+	r := newRig(t, "a", nil)
+	head := "POST /v1/chat/completions HTTP/1.0\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+	if got := exchangeRaw(t, r, fmt.Sprintf(head, len(streamBody), streamBody)); !strings.Contains(got, " 505 ") || !strings.Contains(got, "proxy_http_version 1.1") {
+		t.Errorf("a stream by HTTP/1.0: %q, want 505 and the remedy", got)
+	}
+	if got := exchangeRaw(t, r, fmt.Sprintf(head, len(chatBody), chatBody)); !strings.Contains(got, " 200 ") || strings.Contains(got, "chunked") {
+		t.Errorf("a whole answer by HTTP/1.0: %q", got)
+	}
+}
+
+// A refusal must reach a caller that is still sending: a connection closed with bytes unread is reset, and the
+// caller's library would send everything again.
+func TestARefusalReachesACallerThatIsStillSending(t *testing.T) {
+	r := newRigWith(t, "a", proxy.Options{MaxBody: 1 << 10, BodyBudget: 1 << 20}, nil)
+	large := `{"model":"chat","messages":[{"role":"user","content":"` + strings.Repeat("x", 8<<20) + `"}]}`
+	for i := range 10 {
+		if got := r.post("/chat/completions", large); got.status != http.StatusRequestEntityTooLarge {
+			t.Fatalf("try %d: status %d", i, got.status)
+		}
+	}
+}
+
+// What is refused before it is read must not be logged with the words of the request before it.
+func TestTheLogNeverShowsAnotherCallersWords(t *testing.T) {
+	r := newRig(t, "a", nil)
+	for range 20 {
+		r.post("/chat/completions", strings.Replace(chatBody, `"chat"`, `"a-secret-name"`, 1))
+		r.post("/chat/completions", chatBody, "X-Turnout-Nothing", "1")
+	}
+	eventually(t, "the refusals were not logged", func() bool { return strings.Count(r.log.String(), `"error":"unknown_header"`) == 20 })
+	for line := range strings.SplitSeq(r.log.String(), "\n") {
+		if strings.Contains(line, "unknown_header") && strings.Contains(line, "a-secret-name") {
+			t.Fatalf("another request's model is logged: %s", line)
+		}
 	}
 }

@@ -32,7 +32,11 @@ func TestAFailureOfTheProviderMovesTheRequestOn(t *testing.T) {
 		"context-length": "context_length", "cut;after=0": "",
 	} {
 		delivery(t, fault, func(t *testing.T, stream bool) {
-			r := newRig(t, "a b", nil)
+			var change func(*routing.Input)
+			if strings.HasPrefix(fault, "hang") {
+				change = short
+			}
+			r := newRig(t, "a b", change)
 			r.fault("a", fault, 0)
 			got := r.chat(stream)
 			if got.status != http.StatusOK || got.err != nil || got.content() == "" {
@@ -64,7 +68,7 @@ func TestAStreamThatNeverBeganMovesTheRequestOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, "a b", nil)
+			r := newRig(t, "a b", short)
 			r.fault("a", fault, 0)
 			got := r.chat(true)
 			if got.status != http.StatusOK || got.err != nil || !strings.HasSuffix(got.body, "data: [DONE]\n\n") {
@@ -333,4 +337,89 @@ func TestACallerThatLeavesInTheMiddleOfAStreamCancelsTheAttempt(t *testing.T) {
 	eventually(t, "the attempt does not count as left by its caller", func() bool {
 		return r.metric("turnout_attempts_total", "outcome", "client_disconnect") == 1
 	})
+}
+
+// What the request's own deadline ends says nothing about the provider: no caller can rest an endpoint.
+func TestTheRequestsOwnDeadlineBlamesNobody(t *testing.T) {
+	delivery(t, "slow", func(t *testing.T, stream bool) {
+		r := newRig(t, "a", func(in *routing.Input) { in.Policies[0].Deadline = 300 * time.Millisecond })
+		r.fault("a", "stall;after=2;wait=1h", 0)
+		for range 4 {
+			if got := r.chat(stream); stream && !strings.Contains(got.body, "stream_interrupted") || !stream && got.status != 504 {
+				t.Fatalf("status %d, body %q", got.status, got.body)
+			}
+		}
+		if n := r.metric("turnout_attempts_total", "outcome", "deadline"); n != 4 {
+			t.Errorf("%v attempts count as ended by the deadline, want 4", n)
+		}
+		if n := r.metric("turnout_endpoints_resting"); n != 0 {
+			t.Error("four slow answers rest the endpoint")
+		}
+	})
+}
+
+func TestAnErrorOfTheProviderInTheMiddleOfAStreamIsPassedOnOnceAndCounts(t *testing.T) {
+	r := newRig(t, "a b", nil)
+	r.fault("a", "error-frame;after=3", 0)
+	for range 3 {
+		if got := r.chat(true); got.err != nil || strings.Count(got.body, `"error"`) != 1 {
+			t.Fatalf("error %v, body %q; want the provider's error event and no other", got.err, got.body)
+		}
+	}
+	if n := r.metric("turnout_attempts_total", "endpoint", "a", "outcome", "success"); n != 0 {
+		t.Error("an answer that ended with an error counts as a success")
+	}
+	if n := r.metric("turnout_endpoints_resting"); n != 1 {
+		t.Error("three such answers do not rest the endpoint")
+	}
+}
+
+// What the provider may have acted on is not sent to another one.
+func TestARequestWithEffectsIsNotRepeated(t *testing.T) {
+	for name, extra := range map[string]string{
+		"it is stored":                    `"store":true`,
+		"it runs in the background":       `"background":true`,
+		"it uses tools the provider runs": `"tools":[{"type":"web_search"}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "a b c", nil)
+			r.sims["a"].Refuse(0) // nothing was sent: the next may be asked
+			r.fault("b", "reset", 0)
+			got := r.post("/chat/completions", strings.Replace(chatBody, `"messages"`, extra+`,"messages"`, 1))
+			if got.status != 502 || got.code() != "not_repeated" || r.requests("b") != 1 || r.requests("c") != 0 {
+				t.Errorf("status %d, %s; b got %d requests and c %d, want 1 and none", got.status, got.body, r.requests("b"), r.requests("c"))
+			}
+		})
+	}
+}
+
+func TestTheAccessLogCountsTheBytesOfEveryAnswer(t *testing.T) {
+	delivery(t, "bytes", func(t *testing.T, stream bool) {
+		r := newRig(t, "a", nil)
+		got := r.chat(stream)
+		eventually(t, "the access log has no line with the answer's size", func() bool {
+			return strings.Contains(r.log.String(), fmt.Sprintf(`"response_bytes":%d,`, len(got.body)))
+		})
+	})
+}
+
+// A large page that is no answer must not be passed on as one.
+func TestALargePageIsAFailure(t *testing.T) {
+	page := "<html>" + strings.Repeat("x", 2<<20)
+	url, _ := rawProvider(t, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s", len(page), page))
+	r := newRig(t, "a b", func(in *routing.Input) { in.Endpoints[0].URL = url })
+	if got := r.chat(false); got.status != 200 || got.content() == "" || r.requests("b") != 1 {
+		t.Errorf("status %d, %d bytes; want b's answer", got.status, len(got.body))
+	}
+}
+
+func TestShortSilencesAreAllowedUpToTheTimeout(t *testing.T) {
+	r := newRig(t, "a", func(in *routing.Input) { in.Policies[0].Timeouts.Idle = 2 * time.Second })
+	if _, err := r.sims["a"].Sim.AddRule(modelsim.Rule{Timing: "tokens-per-second=2;tokens=5"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.chat(true); got.err != nil || !strings.HasSuffix(got.body, "data: [DONE]\n\n") {
+		t.Errorf("error %v, body %q", got.err, got.body)
+	}
 }

@@ -56,7 +56,7 @@ func newMetrics(p *Proxy, reg prometheus.Registerer) *metrics {
 		}, []string{labelNamespace, labelEndpoint, "type"}),
 		ttft: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "turnout_time_to_first_token_seconds",
-			Help:    "Time from a streaming request's head to the first content of its answer.",
+			Help:    "Time from the beginning of an attempt to the first content of its streamed answer.",
 			Buckets: durationBuckets,
 		}, []string{labelNamespace, labelEndpoint}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
@@ -122,6 +122,9 @@ type policyMetric struct {
 func (m *metrics) policy(p *routing.Policy) *policyMetric {
 	pm := &policyMetric{}
 	for op, name := range operationNames {
+		if name == "" {
+			continue // 0 is no operation
+		}
 		pm.ok[op] = m.requests.WithLabelValues(p.Key.Namespace, p.Key.Name, name, "200")
 		pm.duration[op] = m.duration.WithLabelValues(p.Key.Namespace, p.Key.Name, name)
 	}
@@ -206,9 +209,4 @@ func (e *endpointMetrics) tokens(u wire.Usage) {
 	if u.Reasoning > 0 {
 		e.all.tokensUsed.WithLabelValues(e.key.Namespace, e.key.Name, "reasoning").Add(float64(u.Reasoning))
 	}
-}
-
-// firstToken observes the wait for a stream's first content.
-func (m *metrics) firstToken(r *request, b *backend) {
-	b.metrics.ttft.Observe(r.log.firstToken.Seconds())
 }

@@ -126,7 +126,7 @@ func TestAPanicInAStreamEndsThatStream(t *testing.T) {
 		r.contentBy = r.deadline
 		r.watch.start(ctx.Conn())
 		b := &r.snap.backends[0]
-		b.live.Begin()
+		r.open(b)
 		if err := p.transport.Do(&r.exchange, &b.target, &upstream.Request{
 			Head: r.writeHead(b), Body: [3][]byte{r.facts.Before(r.body), b.model, r.facts.After(r.body)},
 			ConnectTimeout: time.Second, HeadDeadline: r.deadline,
@@ -151,6 +151,12 @@ func TestAPanicInAStreamEndsThatStream(t *testing.T) {
 	}
 	if lines.Err() == nil {
 		t.Error("the stream ended as if it were complete")
+	}
+	if n := testutil.ToFloat64(p.metrics.attempts.WithLabelValues("default", "a", string(outcomePanic))); n != 1 {
+		t.Errorf("%v attempts count as ended by a panic, want 1", n)
+	}
+	if h := p.current.Load().backends[0].live.Read(0); h.InFlight != 0 || h.ConsecutiveFailures != 0 {
+		t.Errorf("the provider is blamed or still counted: %+v", h)
 	}
 	if n := testutil.ToFloat64(p.metrics.panics); n != 1 {
 		t.Errorf("%v panics are counted, want 1", n)

@@ -16,6 +16,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,8 +37,12 @@ const (
 	// headTimeout bounds the arrival of a request head, and keepAlive the pause before the next one.
 	headTimeout = 30 * time.Second
 	keepAlive   = 120 * time.Second
-	// maxConnections is where further connections are refused cheaply, before descriptors run out.
+	// maxConnections is where further connections are refused when descriptors would last for more.
 	maxConnections = 256 << 10
+	// spareDescriptors are kept for everything but callers and their providers.
+	spareDescriptors = 256
+	// acceptPause is how long no connection is taken after one could not be for want of descriptors.
+	acceptPause = 20 * time.Millisecond
 )
 
 // Options configure a Proxy. The zero value of a field gives its default.
@@ -87,7 +92,7 @@ func New(opts Options) *Proxy {
 		opts.BodyBudget = DefaultBodyBudget
 	}
 	if opts.MaxConnections == 0 {
-		opts.MaxConnections = maxConnections
+		opts.MaxConnections = connectionsFor(descriptors())
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -124,8 +129,41 @@ func New(opts Options) *Proxy {
 	return p
 }
 
+// connectionsFor is how many callers can be served with so many descriptors (0: unknown): each needs one, and
+// one to its provider. More are refused while there still is a descriptor to refuse them with.
+func connectionsFor(descriptors uint64) int {
+	if descriptors == 0 || descriptors > 2*maxConnections {
+		return maxConnections
+	}
+	return int(max(descriptors, 2*spareDescriptors)-spareDescriptors) / 2
+}
+
+// descriptors is how many files this process may have open; 0 when that cannot be known.
+func descriptors() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return uint64(limit.Cur) //nolint:unconvert // signed on some systems
+}
+
 // Serve takes connections from l until Drain or a failure of l.
-func (p *Proxy) Serve(l net.Listener) error { return p.server.Serve(l) }
+func (p *Proxy) Serve(l net.Listener) error { return p.server.Serve(patient{l}) }
+
+// patient is a listener that waits when descriptors run out. The HTTP server would take that for the end of
+// the listener, and the process would end with every stream it serves.
+type patient struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l patient) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) && !errors.Is(err, syscall.ENOBUFS) {
+			return conn, err
+		}
+		time.Sleep(acceptPause)
+	}
+}
 
 // Drain makes Ready false, goes on taking requests for notice (until load balancers have heard of it), then
 // takes no further connections and returns when the last request has ended, or with an error when ctx does

@@ -57,25 +57,24 @@ func (r *request) refuse(status int, again retry, e wire.ErrorBody) {
 	r.log.problem = e.Code
 }
 
-// refuseBody answers a body that could not be taken. Its rest is not read: the connection ends.
+// refuseBody answers a body that could not be taken.
 func (r *request) refuseBody(err error) {
-	r.ctx.SetConnectionClose()
 	switch {
 	case errors.Is(err, errBodyTooLarge):
 		r.refuse(http.StatusRequestEntityTooLarge, final, wire.ErrorBody{
-			Message: fmt.Sprintf("the request body is larger than the %d MiB this proxy takes (--max-body-bytes).", r.proxy.bodies.limit>>20),
+			Message: fmt.Sprintf("the request body is larger than the %d bytes this proxy takes (--max-body-bytes).", r.proxy.bodies.limit),
 			Type:    invalidRequest, Code: "request_too_large",
 		})
 	case errors.Is(err, errBodyBudget):
-		r.ctx.Response.Header.Set("Retry-After", "1")
 		r.refuse(http.StatusServiceUnavailable, retryable, wire.ErrorBody{
 			Message: "the requests being served hold all the memory this proxy sets aside for bodies (--body-budget-bytes); try again in a moment.",
 			Type:    serverError, Code: "body_budget_exhausted",
 		})
 		r.ctx.Response.Header.Set("Retry-After", "1")
 	default:
+		r.ctx.SetConnectionClose() // nobody knows where the next request begins
 		r.refuse(http.StatusBadRequest, final, wire.ErrorBody{
-			Message: "the request body did not arrive whole.", Type: invalidRequest, Code: "incomplete_body",
+			Message: "the request body did not arrive whole, or too slowly.", Type: invalidRequest, Code: "incomplete_body",
 		})
 	}
 }
@@ -184,12 +183,20 @@ func (r *request) giveUp() {
 	}
 	f := &r.failures
 	switch {
+	case r.mustNotRepeat():
+		r.refuse(http.StatusBadGateway, final, wire.ErrorBody{
+			Message: fmt.Sprintf("the provider failed (%s) after it was sent the request, which is not repeated elsewhere: "+
+				"it stores its answer, runs in the background, or uses tools that the provider runs.", f),
+			Type: serverError, Code: "not_repeated",
+		})
 	case f.earliest != 0 && (f.kinds == 0 || f.only(outcomeRateLimited)):
 		r.refuse(http.StatusTooManyRequests, retryable, wire.ErrorBody{
 			Message: fmt.Sprintf("every endpoint behind %q is rate limited by its provider; try again later (see Retry-After).", r.facts.Model),
 			Type:    rateLimitError, Code: "rate_limit_exceeded",
 		})
 		r.setRetryAfter(f.earliest)
+	case f.only(outcomeStale): // no provider has failed: it closed an idle connection at the same moment
+		r.refuse(http.StatusBadGateway, retryable, r.unavailable("upstream_unavailable"))
 	case f.only(outcomeTimeout) || !time.Now().Before(r.deadline):
 		r.refuse(http.StatusGatewayTimeout, final, r.unavailable("upstream_timeout"))
 	default:

@@ -35,11 +35,17 @@ type request struct {
 	body     []byte
 	reserved int64 // of the body budget
 	facts    wire.Facts
+	model    []byte // facts.Model, when it outlives the body
 	route    routing.Route
 	plan     routing.Plan
 	passed   []byte // the caller's headers that go upstream, as written there
 
 	attempts int
+	// attempting is the endpoint of the attempt that is not concluded; nil between attempts. begun is when the
+	// latest attempt began, sent whether any attempt has sent anything.
+	attempting *backend
+	begun      time.Time
+	sent       bool
 	// contentBy is by when the current attempt must have shown content.
 	contentBy time.Time
 	exchange  upstream.Exchange
@@ -77,6 +83,8 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 	r.id = strconv.AppendUint(append(r.id[:0], p.idPrefix...), r.serial, 36)
 	r.body, r.passed = r.body[:0], r.passed[:0]
 	r.reserved, r.attempts, r.handedOver = 0, 0, false
+	r.attempting, r.sent = nil, false
+	r.facts.Reset() // what is refused before it is read must not be logged as what came before it
 	r.plan.Reset()
 	r.route = routing.Route{}
 	r.failures, r.fallback = failures{}, asIsAnswer{body: r.fallback.body[:0]}
@@ -101,6 +109,11 @@ func (r *request) releaseBody() {
 	r.proxy.bodies.budget.give(r.reserved)
 	r.reserved = 0
 	if cap(r.body) > keepBody {
+		// Nothing may point into a large body any more; of its facts only these two are still asked for.
+		r.model = append(r.model[:0], r.facts.Model...)
+		stream := r.facts.Stream
+		r.facts.Reset()
+		r.facts.Model, r.facts.Stream = r.model, stream
 		r.body = nil
 	}
 }
@@ -111,6 +124,9 @@ func (r *request) settle() {
 	e.duration = time.Since(r.start)
 	e.attempts = r.attempts
 	e.status = r.ctx.Response.StatusCode()
+	if !r.handedOver {
+		e.bytesOut = int64(len(r.ctx.Response.Body()))
+	}
 	r.proxy.metrics.settle(r)
 	if r.proxy.opts.AccessLog == nil {
 		return
@@ -181,7 +197,10 @@ func (p *Proxy) serve(ctx *fasthttp.RequestCtx, op routing.Operation) {
 // panicked records a panic. The exchange is closed without reuse: nobody knows where it stood.
 func (r *request) panicked(cause any) {
 	r.exchange.Cancel()
-	r.log.problem = "panic"
+	if r.attempting != nil {
+		r.conclude(r.attempting, outcomePanic)
+	}
+	r.log.problem = string(outcomePanic)
 	r.proxy.metrics.panics.Inc()
 	r.proxy.log.Error("request failed by a panic", "request_id", string(r.id),
 		"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
@@ -196,7 +215,11 @@ func (r *request) answer() {
 		})
 		return
 	}
-	if !r.takeHeaders() || !r.takeBody() || !r.resolve() {
+	if !r.takeHeaders() || !r.takeBody() {
+		discard(r.ctx)
+		return
+	}
+	if !r.resolve() {
 		return
 	}
 	r.deadline = r.start.Add(r.route.Policy.Deadline)
@@ -215,6 +238,13 @@ func (r *request) takeBody() bool {
 	}
 	if err := wire.Peek(r.body, &r.facts); err != nil {
 		r.refusePeek(err)
+		return false
+	}
+	if r.facts.Stream && !r.ctx.Request.Header.IsHTTP11() {
+		r.refuse(http.StatusHTTPVersionNotSupported, final, wire.ErrorBody{
+			Message: "a stream needs HTTP/1.1, and this request came by HTTP/1.0; if a proxy stands in between, let it speak 1.1 (nginx: proxy_http_version 1.1).",
+			Type:    invalidRequest, Code: "http_version",
+		})
 		return false
 	}
 	return true

@@ -55,11 +55,20 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// fastTimeouts make tests of what does not come short.
-var fastTimeouts = routing.Timeouts{
-	Connect: time.Second, TLSHandshake: time.Second, FirstToken: 500 * time.Millisecond,
-	Idle: 500 * time.Millisecond, ClientWrite: 5 * time.Second,
-}
+// calmTimeouts leave a loaded machine time; shortTimeouts make tests of what does not come short.
+var (
+	calmTimeouts = routing.Timeouts{
+		Connect: 5 * time.Second, TLSHandshake: 5 * time.Second, FirstToken: 10 * time.Second,
+		Idle: 10 * time.Second, ClientWrite: 10 * time.Second,
+	}
+	shortTimeouts = routing.Timeouts{
+		Connect: 5 * time.Second, TLSHandshake: 5 * time.Second, FirstToken: time.Second,
+		Idle: time.Second, ClientWrite: 10 * time.Second,
+	}
+)
+
+// short is a change for newRig.
+func short(in *routing.Input) { in.Policies[0].Timeouts = shortTimeouts }
 
 // newRig starts providers of these names. change, if not nil, adjusts what the table is built from.
 func newRig(t *testing.T, names string, change func(*routing.Input)) *rig {
@@ -78,7 +87,7 @@ func newRigWith(t *testing.T, names string, opts proxy.Options, change func(*rou
 	r.input.Policies = []routing.PolicySpec{{
 		Key: routing.Key{Namespace: "default", Name: "chat"}, UID: "policy-chat", Models: []string{"chat"},
 		Tiers:    []routing.TierSpec{{Endpoints: strings.Fields(names)}},
-		Timeouts: fastTimeouts, Attempts: 3, Deadline: 20 * time.Second,
+		Timeouts: calmTimeouts, Attempts: 3, Deadline: 20 * time.Second,
 	}}
 	if change != nil {
 		change(&r.input)

@@ -50,8 +50,10 @@ type streamAnswer struct {
 	out     []byte     // of frame or held: still to be sent
 	// readMoved and writeMoved are when the deadlines last moved.
 	readMoved, writeMoved time.Time
-	terminal              bool  // a marker of a complete answer was seen
-	ended                 error // why nothing more comes from the provider; nil while it may
+	terminal              bool // a marker of a complete answer was seen
+	committed             bool
+	broken                outcome // how the answer ended before its end; empty while it has not
+	ended                 error   // why nothing more comes from the provider; nil while it may
 }
 
 // receiveStream reads a stream up to its first content and commits it there.
@@ -76,7 +78,7 @@ func (s *streamAnswer) begin(b *backend, source io.Reader) {
 	s.frames.Reset()
 	s.held, s.out = s.held[:0], nil
 	s.readMoved, s.writeMoved = time.Time{}, time.Time{}
-	s.terminal, s.ended = false, nil
+	s.terminal, s.committed, s.broken, s.ended = false, false, "", nil
 	if s.chunk == nil {
 		s.chunk = make([]byte, chunkSize)
 	}
@@ -138,6 +140,10 @@ func (s *streamAnswer) note() wire.FrameKind {
 		return wire.Lifecycle
 	}
 	kind := wire.ClassifyFrame(s.frame.Data)
+	if kind&wire.Failed != 0 && s.committed {
+		s.broken = outcome(wire.ClassifyErrorFrame(s.frame.Data).String())
+		s.request.log.problem = "upstream_error"
+	}
 	if kind&wire.WithUsage != 0 {
 		s.request.log.usage = wire.FrameUsage(s.frame.Data)
 	}
@@ -155,7 +161,7 @@ func (s *streamAnswer) note() wire.FrameKind {
 func (s *streamAnswer) commit() {
 	r := s.request
 	r.log.firstToken = time.Since(r.start)
-	r.proxy.metrics.firstToken(r, s.backend)
+	s.backend.metrics.ttft.Observe(time.Since(r.begun).Seconds())
 	r.releaseBody()
 	response := &r.ctx.Response
 	response.SetStatusCode(http.StatusOK)
@@ -163,7 +169,7 @@ func (s *streamAnswer) commit() {
 	response.Header.Set("Cache-Control", "no-cache")
 	response.Header.Set("X-Accel-Buffering", "no") // nginx in front of us would wait for more
 	r.copyAnswerHeaders()
-	s.out = s.held
+	s.out, s.committed = s.held, true
 	r.handedOver = true
 	response.SetBodyStream(s, -1)
 }
@@ -183,6 +189,7 @@ func (s *streamAnswer) Read(p []byte) (n int, err error) {
 		}
 		more, err := s.advance(n > 0)
 		if err != nil {
+			s.moveWriteDeadline() // the end of the answer is written too
 			return n, err
 		}
 		if !more {
@@ -224,13 +231,14 @@ func (s *streamAnswer) finish(enough bool) (bool, error) {
 	if r.watch.gone() {
 		return false, errClientGone
 	}
-	if s.terminal || r.log.problem != "" {
+	if s.terminal || s.broken != "" {
 		if enough {
 			return false, nil
 		}
 		return false, io.EOF
 	}
-	r.log.problem = string(outcomeCut)
+	s.broken = r.cutOutcome()
+	r.log.problem = string(s.broken)
 	s.held = wire.EncodeErrorEvent(s.held[:0], streamCutError)
 	s.out = s.held
 	return true, nil
@@ -239,28 +247,34 @@ func (s *streamAnswer) finish(enough bool) (bool, error) {
 // moveWriteDeadline lets the caller take its time for what is about to be written.
 func (s *streamAnswer) moveWriteDeadline() {
 	now := time.Now()
-	if now.Sub(s.writeMoved) < deadlineStep {
+	timeout := s.request.route.Policy.Timeouts.ClientWrite
+	if now.Sub(s.writeMoved) < stepFor(timeout) {
 		return
 	}
 	s.writeMoved = now
-	_ = s.request.ctx.SetWriteDeadline(now.Add(s.request.route.Policy.Timeouts.ClientWrite))
+	_ = s.request.ctx.SetWriteDeadline(now.Add(timeout))
 }
 
 // Close implements io.Closer: the HTTP server has sent everything, or the caller is gone.
-func (s *streamAnswer) Close() error {
+func (s *streamAnswer) Close() (err error) {
 	r := s.request
+	if s.source == nil {
+		return nil // closed before
+	}
+	defer r.guard(&err)
+	s.source = nil
 	o := outcomeSuccess
 	switch {
+	case s.broken != "":
+		o = s.broken
 	case s.terminal:
 		s.backend.metrics.tokens(r.log.usage)
-	case r.log.problem != "":
-		o = outcomeCut
 	default:
 		o = outcomeClientGone
 		r.log.problem = string(o)
 	}
 	r.conclude(s.backend, o)
-	s.source, s.out = nil, nil
+	s.out = nil
 	if cap(s.held) > chunkSize {
 		s.held = nil
 	}

@@ -76,6 +76,7 @@ func (e *Exchange) write(c *conn) {
 	} else {
 		err = e.writeVector(c)
 	}
+	e.pieces = [4][]byte{} // a long answer must not hold a request that was sent
 	e.sendErr = err
 	if err != nil {
 		e.sendState.Store(sendFailed)
