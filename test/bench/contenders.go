@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/turnout-ai/turnout/test/harness"
@@ -28,6 +29,15 @@ type field struct {
 	provider   *contender // reached directly: the reference for latency
 	contenders []*contender
 	cluster    *harness.ControlPlane
+	turn       int
+}
+
+// inTurn gives the contenders in an order that begins with another one each time, so that a machine whose
+// speed drifts favours nobody.
+func (f *field) inTurn() []*contender {
+	f.turn++
+	n := len(f.contenders)
+	return slices.Concat(f.contenders[f.turn%n:], f.contenders[:f.turn%n])
 }
 
 func (f *field) close(ctx context.Context) {

@@ -56,6 +56,9 @@ func measureRequests(ctx context.Context, f *field, r *evidence.Record, length t
 func measureFrames(ctx context.Context, f *field, r *evidence.Record, length time.Duration, user string, streams int, name string) error {
 	body := chatBytes(true, user)
 	return each(f, r, name, func(c *contender) (float64, error) {
+		if _, err := load(ctx, c.address, streams, body, length/6, 0); err != nil { // warm
+			return 0, err
+		}
 		before, err := cpuTime(c.process.PID())
 		if err != nil {
 			return 0, err
@@ -84,7 +87,7 @@ func measureLatency(ctx context.Context, f *field, r *evidence.Record, length ti
 		return err
 	}
 	r.Add(providerName+": latency p50", "µs", direct50)
-	for _, c := range f.contenders {
+	for _, c := range f.inTurn() {
 		p50, p99, err := at(c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
@@ -97,17 +100,17 @@ func measureLatency(ctx context.Context, f *field, r *evidence.Record, length ti
 
 // each records a figure of every contender, and its ratio to the bare proxy's in the same round.
 func each(f *field, r *evidence.Record, name string, figure func(*contender) (float64, error)) error {
-	var bare float64
-	for _, c := range f.contenders { // the bare proxy is the first
+	figures := map[string]float64{}
+	for _, c := range f.inTurn() {
 		v, err := figure(c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		if c.name == bareName {
-			bare = v
-		}
+		figures[c.name] = v
 		r.Add(c.name+": "+name, "µs", v)
-		r.Add(c.name+": "+name+" ratio", "", v/bare)
+	}
+	for of, v := range figures {
+		r.Add(of+": "+name+" ratio", "", v/figures[bareName])
 	}
 	return nil
 }
