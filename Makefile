@@ -49,7 +49,7 @@ help: ## Show this help.
 
 .PHONY: run
 run: ## Run everything on this machine; CLUSTER=current uses the current kubeconfig context instead, after asking.
-	@CLUSTER="$(CLUSTER)" go run ./hack/run
+	@CLUSTER="$(CLUSTER)" go run ./hack/run $(ARGS)
 
 .PHONY: control-plane
 control-plane: ## Build etcd, kube-apiserver and kubectl into bin/k8s (minutes the first time).
@@ -66,6 +66,11 @@ build: ## Build operator, proxy, kubectl-turnout and modelsim into bin/.
 docker-build: ## Build the images of operator and proxy.
 	$(CONTAINER_TOOL) build --build-arg PROGRAM=operator --build-arg VERSION="$(VERSION)" -t $(IMAGES)/operator:$(TAG) .
 	$(CONTAINER_TOOL) build --build-arg PROGRAM=proxy --build-arg VERSION="$(VERSION)" -t $(IMAGES)/proxy:$(TAG) .
+
+.PHONY: docker-push
+docker-push: ## Push the images of operator and proxy.
+	$(CONTAINER_TOOL) push $(IMAGES)/operator:$(TAG)
+	$(CONTAINER_TOOL) push $(IMAGES)/proxy:$(TAG)
 
 .PHONY: clean
 clean: ## Remove what was built, but not bin/k8s and bin/tools, which take minutes.
@@ -136,8 +141,8 @@ wirecheck: build ## Hold the simulated provider against OpenAI's own specificati
 	go -C test/wirecheck run . -spec "$(abspath $(SPEC))" -modelsim "$(CURDIR)/bin/modelsim"
 
 .PHONY: bench
-bench: $(assets) ## Measure the proxy beside a bare fasthttp proxy and nginx.
-	go run ./test/bench
+bench: $(assets) ## Measure the proxy beside a bare fasthttp proxy and nginx; ARGS="-without nginx" where it is not installed.
+	go run ./test/bench $(ARGS)
 
 ##@ Deploy
 
@@ -155,7 +160,7 @@ uninstall: context bin/tools/kustomize ## Remove the kinds, and with them every 
 
 .PHONY: deploy
 deploy: context bin/tools/kustomize ## Install kinds, operator and proxies into the current kubeconfig context.
-	bin/tools/kustomize build config/default | $(KUBECTL) apply --server-side -f -
+	bin/tools/kustomize build config/default | sed 's#image: turnout/\([a-z]*\):dev#image: $(IMAGES)/\1:$(TAG)#' | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
 undeploy: context bin/tools/kustomize ## Remove operator, proxies and kinds, and with them every endpoint and policy.
