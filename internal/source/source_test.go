@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -175,7 +176,7 @@ func setSecret(t testing.TB, namespace, name, value string) {
 // proxyUser may do in the cluster what a proxy may, but read Secrets only in the namespaces given.
 func proxyUser(t testing.TB, secretNamespaces ...string) *rest.Config {
 	t.Helper()
-	name := strings.ToLower(t.Name())
+	name := fmt.Sprintf("%s-%x", strings.ToLower(t.Name()), rand.Uint32()) // one for each run of -count
 	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: name}}
 	read := []string{"get", "list", "watch"}
 	role := &rbacv1.ClusterRole{
