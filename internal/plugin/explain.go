@@ -119,21 +119,13 @@ func shown(a explain.Answer, keys []routing.Key) []string {
 	return names
 }
 
-// operations are the values of --operation.
-var operations = map[string]routing.Operation{
-	"":            0,
-	"chat":        routing.ChatCompletions,
-	"completions": routing.Completions,
-	"embeddings":  routing.Embeddings,
-}
-
 // facts reads the flags.
 func (f *explainFlags) facts() (routing.Facts, error) {
 	facts := routing.Facts{Delivery: routing.Synchronous, InputTokens: f.inputTokens, MaxOutputTokens: f.maxTokens}
 	if f.stream {
 		facts.Delivery = routing.Streaming
 	}
-	operation, known := operations[f.operation]
+	operation, known := routing.ParseOperation(f.operation)
 	if !known {
 		return facts, fmt.Errorf("--operation %q is not known: use chat, completions or embeddings, or leave it out for any", f.operation)
 	}
@@ -156,18 +148,9 @@ func (f *explainFlags) facts() (routing.Facts, error) {
 	return facts, nil
 }
 
-// allFeatures are the members of a Features set, from the lowest.
-func allFeatures() []routing.Features {
-	var all []routing.Features
-	for feature := routing.ToolCalling; feature <= routing.Logprobs; feature <<= 1 {
-		all = append(all, feature)
-	}
-	return all
-}
-
 func featureNames() []string {
 	var names []string
-	for _, feature := range allFeatures() {
+	for _, feature := range routing.AllFeatures() {
 		names = append(names, feature.String())
 	}
 	return names
@@ -175,7 +158,7 @@ func featureNames() []string {
 
 // featureNamed finds a feature by its name; case does not matter on a command line.
 func featureNamed(name string) (routing.Features, bool) {
-	for _, feature := range allFeatures() {
+	for _, feature := range routing.AllFeatures() {
 		if strings.EqualFold(feature.String(), strings.TrimSpace(name)) {
 			return feature, true
 		}

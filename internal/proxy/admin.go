@@ -214,13 +214,11 @@ func explain(route *routing.Route, plan *routing.Plan) explanation {
 // explainFacts reads what the request to explain would ask for.
 func explainFacts(get func(string) string) (routing.Facts, error) {
 	facts := routing.Facts{Delivery: routing.Synchronous}
-	if name := get("operation"); name != "" {
-		operation, known := explainOperations[name]
-		if !known {
-			return facts, fmt.Errorf("operation=%q is not known; use chat, completions or embeddings", name)
-		}
-		facts.Operation = operation
+	operation, known := routing.ParseOperation(get("operation"))
+	if !known {
+		return facts, fmt.Errorf("operation=%q is not known; use chat, completions or embeddings", get("operation"))
 	}
+	facts.Operation = operation
 	if stream, err := strconv.ParseBool(orFalse(get("stream"))); err != nil {
 		return facts, fmt.Errorf("stream=%q is not a boolean; use true or false", get("stream"))
 	} else if stream {
@@ -239,11 +237,6 @@ func explainFacts(get func(string) string) (routing.Facts, error) {
 	}
 	facts.MaxOutputTokens, err = parseCount(get, "max-tokens")
 	return facts, err
-}
-
-// explainOperations are the operations by the names that kubectl turnout explain gives them.
-var explainOperations = map[string]routing.Operation{
-	"chat": routing.ChatCompletions, "completions": routing.Completions, "embeddings": routing.Embeddings,
 }
 
 func orFalse(s string) string {
