@@ -19,12 +19,21 @@ const (
 	// ConditionReady is True when Accepted and ResolvedRefs are True for the object's newest generation,
 	// False otherwise with the reason of the first that is not. It is derived, never set on its own.
 	ConditionReady = "Ready"
+	// ConditionHealthy of a ModelEndpoint is True while it is Active and its failures are below every policy's
+	// threshold, False otherwise with the reason of its Standby, or ErrorsRising. It stands beside Ready and is
+	// no part of it: a budget that is spent, or a provider that is down, must not stop a rollout.
+	ConditionHealthy = "Healthy"
 )
 
 // ConditionCurrent is the condition type of a ProxyInstance: True while that proxy serves the newest
 // objects it could read, False while it keeps the last good table (reasons: SyncLost, BuildFailed), and
 // absent until it has published its first table.
 const ConditionCurrent = "Current"
+
+// ConditionConnected is a condition type of a ProxyInstance: False while endpoints of two providers or more
+// cannot be connected to and none has answered since, which is taken for a fault of the proxy's own network, so
+// that it sends no verdict; True otherwise.
+const ConditionConnected = "Connected"
 
 // Reasons of the conditions above.
 const (
@@ -56,6 +65,20 @@ const (
 	ReasonInvalidCredential = "InvalidCredential"
 	// ReasonEndpointNotFound says that a listed ModelEndpoint does not exist.
 	ReasonEndpointNotFound = "EndpointNotFound"
+	// ReasonInvalidSchedule says that a window of spec.maintenance cannot be understood.
+	ReasonInvalidSchedule = "InvalidSchedule"
+	// ReasonInvalidTimeZone says that a time zone is not in the IANA database.
+	ReasonInvalidTimeZone = "InvalidTimeZone"
+	// ReasonHealthy accompanies Healthy=True.
+	ReasonHealthy = "Healthy"
+	// ReasonErrorsRising says that an endpoint is Active with failures since its last success.
+	ReasonErrorsRising = "ErrorsRising"
+	// ReasonOnTrial says that an endpoint is Active on trial.
+	ReasonOnTrial = "OnTrial"
+	// ReasonConnected accompanies Connected=True.
+	ReasonConnected = "Connected"
+	// ReasonNoConnections says that a proxy blames its own network.
+	ReasonNoConnections = "NoConnections"
 	// ReasonCurrent accompanies Current=True.
 	ReasonCurrent = "Current"
 	// ReasonSyncLost says that the proxy cannot reach the API server.

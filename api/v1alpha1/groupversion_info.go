@@ -1,8 +1,8 @@
 // Copyright 2026 The Turnout Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1alpha1 holds the kinds a user of Turnout applies (ModelEndpoint, RoutingPolicy) and the one
-// its processes keep between themselves (ProxyInstance), in API group turnout.dev.
+// Package v1alpha1 holds the kinds a user of Turnout applies (ModelEndpoint, RoutingPolicy) and those
+// its processes keep between themselves (ProxyInstance, ProxyReport), in API group turnout.dev.
 //
 // +kubebuilder:object:generate=true
 // +groupName=turnout.dev
@@ -27,6 +27,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ModelEndpoint{}, &ModelEndpointList{},
 		&RoutingPolicy{}, &RoutingPolicyList{},
 		&ProxyInstance{}, &ProxyInstanceList{},
+		&ProxyReport{}, &ProxyReportList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -208,6 +208,27 @@ type ModelEndpointSpec struct {
 	// +optional
 	Constraints *EndpointConstraints `json:"constraints,omitempty"`
 
+	// pricing is what the model costs. Absent: unknown, and no cost is counted.
+	// +optional
+	Pricing *Pricing `json:"pricing,omitempty"`
+
+	// limits say over which calendar periods use is counted. Absent: requests and tokens by day, cost by month,
+	// in UTC.
+	// +optional
+	Limits *Limits `json:"limits,omitempty"`
+
+	// maintenance lists windows in which the endpoint takes no traffic (Standby, reason MaintenanceWindow).
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Maintenance []MaintenanceWindow `json:"maintenance,omitempty"`
+
+	// probe has the operator ask the provider now and then whether it is there. Absent: it does not, but for
+	// one connection, on which nothing is sent, when proxies cannot connect.
+	// +optional
+	Probe *Probe `json:"probe,omitempty"`
+
 	// suspend takes the endpoint out of use (Standby, reason Manual) until it is false again.
 	// +optional
 	// +default=false
@@ -228,31 +249,40 @@ const (
 
 // DeactivationReason is why an endpoint is on Standby.
 //
-// +kubebuilder:validation:Enum=Manual
+// +kubebuilder:validation:Enum=Manual;MaintenanceWindow;QuotaExhausted;ProviderAuthFailure;ProviderOutage;ModelNotFound;ErrorThreshold;RateLimited;ProbeFailed
 type DeactivationReason string
 
-// DeactivationManual is spec.suspend.
-const DeactivationManual DeactivationReason = "Manual"
-
-// ModelState is the runtime truth about one endpoint.
-//
-// +kubebuilder:validation:MinProperties=1
-type ModelState struct {
-	// status is Active or Standby.
-	// +optional
-	Status EndpointStatus `json:"status,omitempty"`
-
-	// deactivationReason is why the endpoint is on Standby; absent while it is Active, and while it is on
-	// Standby because it is not Ready: the condition Ready says why then.
-	// +optional
-	DeactivationReason DeactivationReason `json:"deactivationReason,omitempty"`
-}
+// The reasons, in the order of their precedence: of all that hold, the first is shown.
+const (
+	// DeactivationManual is spec.suspend. It ends when that is false.
+	DeactivationManual DeactivationReason = "Manual"
+	// DeactivationMaintenanceWindow is a window of spec.maintenance. It ends with the window.
+	DeactivationMaintenanceWindow DeactivationReason = "MaintenanceWindow"
+	// DeactivationQuotaExhausted is the provider's word that its quota is spent. It ends when the provider said,
+	// else with the period of spec.limits.quota, else after the cooldown.
+	DeactivationQuotaExhausted DeactivationReason = "QuotaExhausted"
+	// DeactivationProviderAuthFailure is a credential that the provider refuses. It ends when the Secret
+	// changes, or a probe succeeds.
+	DeactivationProviderAuthFailure DeactivationReason = "ProviderAuthFailure"
+	// DeactivationProviderOutage is a provider of which all endpoints fail. It ends when a probe of any of them
+	// succeeds, or after the cooldown.
+	DeactivationProviderOutage DeactivationReason = "ProviderOutage"
+	// DeactivationModelNotFound is a provider that does not know the model. It ends when the spec changes, a
+	// probe succeeds, or after the cooldown.
+	DeactivationModelNotFound DeactivationReason = "ModelNotFound"
+	// DeactivationErrorThreshold is too many failures. It ends after the cooldown, on trial.
+	DeactivationErrorThreshold DeactivationReason = "ErrorThreshold"
+	// DeactivationRateLimited is a provider that asks to be left alone for long. It ends when the provider said.
+	DeactivationRateLimited DeactivationReason = "RateLimited"
+	// DeactivationProbeFailed is a provider that does not answer probes. It ends when a probe succeeds.
+	DeactivationProbeFailed DeactivationReason = "ProbeFailed"
+)
 
 // ModelEndpointStatus is what the operator knows about the endpoint.
 //
 // +kubebuilder:validation:MinProperties=1
 type ModelEndpointStatus struct {
-	// conditions are Accepted, ResolvedRefs and Ready.
+	// conditions are Accepted, ResolvedRefs, Ready and Healthy.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -265,9 +295,20 @@ type ModelEndpointStatus struct {
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// modelState is whether the endpoint takes traffic, and why not.
+	// capability is the first of the endpoint's capabilities, by its short name, and how many there are beside
+	// it, for people.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	Capability string `json:"capability,omitempty"`
+
+	// modelState is whether the endpoint takes traffic, and why not; what was used and measured.
 	// +optional
 	ModelState *ModelState `json:"modelState,omitempty"`
+
+	// fold is the operator's own: what proxies that are gone have counted.
+	// +optional
+	Fold *Fold `json:"fold,omitempty"`
 }
 
 // ModelEndpoint is one model at one provider: what it can do and how it is reached.
@@ -279,9 +320,17 @@ type ModelEndpointStatus struct {
 // +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.modelState.status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.modelState.deactivationReason`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Errors",type=integer,JSONPath=`.status.modelState.failureCount`
+// +kubebuilder:printcolumn:name="P50",type=string,JSONPath=`.status.modelState.latency.p50`
+// +kubebuilder:printcolumn:name="Requests",type=integer,JSONPath=`.status.modelState.quotaUsed`
+// +kubebuilder:printcolumn:name="Tokens",type=integer,JSONPath=`.status.modelState.tokensUsed`
+// +kubebuilder:printcolumn:name="Cost",type=string,JSONPath=`.status.modelState.costAccumulated`
+// +kubebuilder:printcolumn:name="Capability",type=string,priority=1,JSONPath=`.status.capability`
+// +kubebuilder:printcolumn:name="Until",type=string,priority=1,JSONPath=`.status.modelState.cooldownUntil`
+// +kubebuilder:printcolumn:name="Last Failure",type=date,priority=1,JSONPath=`.status.modelState.lastFailure`
 // +kubebuilder:printcolumn:name="URL",type=string,priority=1,JSONPath=`.spec.url`
+// +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.modelState.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ModelEndpoint struct {
 	metav1.TypeMeta `json:",inline"`

@@ -157,6 +157,104 @@ type Retry struct {
 	Deadline *Duration `json:"deadline,omitempty"`
 }
 
+// ErrorRate rests an endpoint for the share of its attempts that fail.
+type ErrorRate struct {
+	// threshold is the share of attempts, from 0.01 to 1, at which the endpoint rests.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^0([.]0{1,4}|[.]00[0-9]{0,2})?$')",message="errorRate.threshold is at least 0.01; leave errorRate out when only failures in a row shall count"
+	Threshold Ratio `json:"threshold,omitempty"`
+
+	// window is how far back attempts count, at most 5m. Where proxies report too rarely for it (less than
+	// twice in a window), each judges for itself; the endpoint's condition Healthy says so.
+	// +optional
+	// +default="60s"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || !self.matches('[1-9]') || duration(self) >= duration('10s') && duration(self) <= duration('5m')",message="errorRate.window is between 10s and 5m: attempts are counted by tens of seconds, for five minutes"
+	Window *Duration `json:"window,omitempty"`
+
+	// minimumRequests is how many attempts there must be within the window before their share means anything.
+	// +optional
+	// +default=20
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=1000000
+	MinimumRequests *int32 `json:"minimumRequests,omitempty"`
+}
+
+// Deactivation says when an endpoint of the policy goes to Standby by itself.
+//
+// +kubebuilder:validation:MinProperties=0
+type Deactivation struct {
+	// consecutiveFailures is how many failures in a row, counted over all proxies and from at least two
+	// requests, put an endpoint on Standby (ErrorThreshold).
+	// +optional
+	// +default=3
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=1000
+	ConsecutiveFailures *int32 `json:"consecutiveFailures,omitempty"`
+
+	// errorRate does the same for a share of failures. Absent: only failures in a row count.
+	// +optional
+	ErrorRate *ErrorRate `json:"errorRate,omitempty"`
+
+	// restToStandby is the longest rest a provider may ask for with a 429 without a Standby: shorter ones are
+	// obeyed and change nothing else, longer ones are a Standby (RateLimited).
+	// +optional
+	// +default="60s"
+	RestToStandby *Duration `json:"restToStandby,omitempty"`
+}
+
+// Ramp is how traffic comes back to an endpoint on trial.
+//
+// +kubebuilder:validation:MinProperties=0
+type Ramp struct {
+	// initialPercent is the share of its traffic that an endpoint gets when its trial begins. Until its first
+	// success each proxy sends it one request at a time.
+	// +optional
+	// +default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	InitialPercent *int32 `json:"initialPercent,omitempty"`
+
+	// duration is how long the share takes to grow to all of it.
+	// +optional
+	// +default="30s"
+	Duration *Duration `json:"duration,omitempty"`
+}
+
+// Recovery says how an endpoint of the policy comes back from a Standby.
+//
+// +kubebuilder:validation:MinProperties=0
+// +kubebuilder:validation:XValidation:rule="!has(self.cooldown) || !has(self.maxCooldown) || ![self.cooldown, self.maxCooldown].all(d, d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || !self.maxCooldown.matches('[1-9]') || duration(self.maxCooldown) >= duration(self.cooldown)",message="recovery.maxCooldown (1h when left out) is below recovery.cooldown (60s when left out); raise it, or lower the cooldown",fieldPath=".maxCooldown"
+type Recovery struct {
+	// cooldown is how long an endpoint rests after too many failures. It doubles with each time that its
+	// trial fails.
+	// +optional
+	// +default="60s"
+	Cooldown *Duration `json:"cooldown,omitempty"`
+
+	// maxCooldown is the longest it gets.
+	// +optional
+	// +default="1h"
+	MaxCooldown *Duration `json:"maxCooldown,omitempty"`
+
+	// maxRetryAfter is the longest rest that a provider can ask for with a 429. A reset of its quota may be up
+	// to 32 days away.
+	// +optional
+	// +default="1h"
+	MaxRetryAfter *Duration `json:"maxRetryAfter,omitempty"`
+
+	// ramp is how traffic comes back while the endpoint is on trial. One failure ends the trial.
+	// +optional
+	// +default={}
+	Ramp *Ramp `json:"ramp,omitempty"`
+
+	// successes is how many attempts must succeed before the trial is passed, once the ramp has ended.
+	// +optional
+	// +default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Successes *int32 `json:"successes,omitempty"`
+}
+
 // RoutingPolicySpec says which names a policy answers to, which endpoints serve them, and in which order.
 //
 // +kubebuilder:validation:MinProperties=1
@@ -202,6 +300,18 @@ type RoutingPolicySpec struct {
 	// +optional
 	// +default={}
 	Retry *Retry `json:"retry,omitempty"`
+
+	// deactivation says when the policy's endpoints go to Standby by themselves. An endpoint of several
+	// policies goes when any of them says so; one of none by these defaults.
+	// +optional
+	// +default={}
+	Deactivation *Deactivation `json:"deactivation,omitempty"`
+
+	// recovery says how they come back. Of several policies that put an endpoint on Standby the longest
+	// cooldown counts.
+	// +optional
+	// +default={}
+	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
 // PolicyEndpoints counts the endpoints of a policy.
@@ -216,7 +326,7 @@ type PolicyEndpoints struct {
 	// +kubebuilder:validation:Minimum=0
 	Active int32 `json:"active"`
 
-	// standby is how many of them take none: suspended, not accepted, or with references that do not resolve.
+	// standby is how many of them take none: on Standby, not accepted, or with references that do not resolve.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Standby int32 `json:"standby"`
@@ -252,6 +362,13 @@ type RoutingPolicyStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Strategy string `json:"strategy,omitempty"`
 
+	// current is the endpoint that a request is sent to first: the first that is Active, in the order of the
+	// tiers. Absent when none is, and while the first tier with one takes turns.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Current string `json:"current,omitempty"`
+
 	// endpoints counts the endpoints of all tiers, each once.
 	// +optional
 	Endpoints *PolicyEndpoints `json:"endpoints,omitempty"`
@@ -263,11 +380,12 @@ type RoutingPolicyStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=rp,categories=turnout
 // +kubebuilder:printcolumn:name="Models",type=string,JSONPath=`.status.models`
-// +kubebuilder:printcolumn:name="Capability",type=string,priority=1,JSONPath=`.spec.capability`
 // +kubebuilder:printcolumn:name="Strategy",type=string,JSONPath=`.status.strategy`
+// +kubebuilder:printcolumn:name="Current",type=string,JSONPath=`.status.current`
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.endpoints.active`
 // +kubebuilder:printcolumn:name="Standby",type=integer,JSONPath=`.status.endpoints.standby`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Capability",type=string,priority=1,JSONPath=`.spec.capability`
+// +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type RoutingPolicy struct {
