@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	_ "time/tzdata" // time zones of endpoints are known where the image has no files
 
 	"github.com/turnout-ai/turnout/internal/plugin"
 )

@@ -17,12 +17,14 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	_ "time/tzdata" // time zones of endpoints are known where the image has no files
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -135,7 +137,8 @@ func reachable(listening, podIP string) string {
 	return net.JoinHostPort(podIP, port)
 }
 
-// control is the proxy's side of the Kubernetes API: tables come in, the report on them goes out.
+// control is the proxy's side of the Kubernetes API: tables and verdicts come in, and what was seen and counted
+// goes out.
 type control struct {
 	source   *source.Source
 	reporter *report.Reporter
@@ -146,23 +149,15 @@ func newControl(opts options, p *proxy.Proxy, registry *prometheus.Registry, log
 	if err != nil {
 		return nil, err
 	}
-	writer, err := kube.NewClient(config, nil)
-	if err != nil {
+	c := &control{}
+	if c.reporter, err = newReporter(config, opts, p, registry, log, address); err != nil {
 		return nil, err
 	}
-	name := os.Getenv("POD_NAME")
-	if name == "" {
-		name, _ = os.Hostname() // without one the name is generated whole
-	}
-	c := &control{reporter: report.New(report.Options{
-		Client: writer, Namespace: opts.instanceNamespace(), Name: name,
-		PodName: os.Getenv("POD_NAME"), PodUID: types.UID(os.Getenv("POD_UID")),
-		Version: version.Version, Address: address, Logger: log,
-	})}
-	latency := registerTable(registry, func() bool { return c.source.State().Current })
+	tables, states := registerSource(registry, func() bool { return c.source.State().Current })
 	c.source, err = source.New(source.Options{
 		Config: config, Namespaces: opts.namespaces, Publisher: p, Logger: log,
-		OnPublish: func(d time.Duration) { latency.Observe(d.Seconds()) },
+		OnPublish: func(d time.Duration) { tables.Observe(d.Seconds()) },
+		OnStates:  func(d time.Duration) { states.Observe(d.Seconds()) },
 		OnState: func(s source.State) {
 			if s.Synced {
 				c.reporter.Report(report.Current{Status: s.Current, Reason: s.Reason, Message: s.Message})
@@ -172,6 +167,25 @@ func newControl(opts options, p *proxy.Proxy, registry *prometheus.Registry, log
 	return c, err
 }
 
+func newReporter(config *rest.Config, opts options, p *proxy.Proxy, registry *prometheus.Registry, log *slog.Logger, address string) (*report.Reporter, error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = report.Queries, report.QueriesBurst
+	writer, err := kube.NewClient(config, nil)
+	if err != nil {
+		return nil, err
+	}
+	name := os.Getenv("POD_NAME")
+	if name == "" {
+		name, _ = os.Hostname() // without one the name is generated whole
+	}
+	return report.New(report.Options{
+		Client: writer, Namespace: opts.instanceNamespace(), Name: name,
+		PodName: os.Getenv("POD_NAME"), PodUID: types.UID(os.Getenv("POD_UID")),
+		Version: version.Version, Address: address, Book: p.Book(), Logger: log, Metrics: registry,
+	}), nil
+}
+
+// run goes on until ctx ends, which is after the drain: the reporter's last word has what the last request used.
 func (c *control) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.source.Run(ctx) })   // ends with ctx and has no other error
@@ -179,14 +193,21 @@ func (c *control) run(ctx context.Context) {
 	running.Wait()
 }
 
-// registerTable registers what is known of the table's way here, and returns where its latency goes.
-func registerTable(registry *prometheus.Registry, current func() bool) prometheus.Observer {
-	latency := prometheus.NewHistogram(prometheus.HistogramOpts{
+// registerSource registers what is known of the way that tables and states take, and returns where their
+// latencies go.
+func registerSource(registry *prometheus.Registry, current func() bool) (tables, states prometheus.Observer) {
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}
+	table := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "turnout_table_publish_seconds",
 		Help:    "Time from the arrival of a change from the API server to the table that has it being in service.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		Buckets: buckets,
 	})
-	registry.MustRegister(latency, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	state := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "turnout_state_publish_seconds",
+		Help:    "Time from the arrival of what the operator decided about an endpoint to it being in force.",
+		Buckets: buckets,
+	})
+	registry.MustRegister(table, state, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "turnout_table_current",
 		Help: "1 while the table in service is made of the newest objects, 0 while the last good one is kept.",
 	}, func() float64 {
@@ -195,7 +216,7 @@ func registerTable(registry *prometheus.Registry, current func() bool) prometheu
 		}
 		return 0
 	}))
-	return latency
+	return table, state
 }
 
 // listenAdmin serves the administration port.

@@ -135,8 +135,33 @@ func TestEachRuleRefuses(t *testing.T) {
 		},
 		"routing reaches Kubernetes through another room": {
 			graph:    []string{"internal/routing: internal/capability, internal/secrets", "internal/secrets: k8s.io/api/core/v1"},
-			wantRule: "routing depends on the standard library and capability only",
+			wantRule: "routing depends on the standard library and the pure rooms below it only",
 			wantWay:  "internal/routing → github.com/turnout-ai/turnout/internal/secrets",
+		},
+		"modelstate asks for the price": {
+			graph:    []string{"internal/modelstate: time, internal/pricing", "internal/pricing: math/bits"},
+			wantRule: "pricing knows no state, and the state no price",
+			wantWay:  "internal/modelstate → github.com/turnout-ai/turnout/internal/pricing",
+		},
+		"pricing counts in decimals of a library": {
+			graph:    []string{"internal/pricing: github.com/shopspring/decimal"},
+			wantRule: "pure rooms depend on the standard library only",
+			wantWay:  "internal/pricing → github.com/shopspring/decimal",
+		},
+		"calendar asks routing": {
+			graph:    []string{"internal/calendar: time, github.com/robfig/cron/v3, internal/routing"},
+			wantRule: "calendar depends on the standard library and the reader of cron schedules only",
+			wantWay:  "internal/calendar → github.com/turnout-ai/turnout/internal/routing",
+		},
+		"translate reads a schedule by itself": {
+			graph:    []string{"internal/translate: internal/calendar, github.com/robfig/cron/v3"},
+			wantRule: "only calendar knows how cron writes schedules",
+			wantWay:  "internal/translate → github.com/robfig/cron/v3",
+		},
+		"modelstate writes a log": {
+			graph:    []string{"internal/modelstate: time, log/slog"},
+			wantRule: "pure rooms do no input or output",
+			wantWay:  "internal/modelstate → log/slog",
 		},
 		"routing opens a socket": {
 			graph:    []string{"internal/routing: net/url, net"},
@@ -155,7 +180,7 @@ func TestEachRuleRefuses(t *testing.T) {
 		},
 		"health writes metrics": {
 			graph:    []string{"internal/health: internal/routing, github.com/prometheus/client_golang/prometheus"},
-			wantRule: "health depends on the standard library and routing only",
+			wantRule: "health depends on the standard library and the pure rooms only",
 			wantWay:  "internal/health → github.com/prometheus/client_golang/prometheus",
 		},
 		"the proxy imports our kinds": {
@@ -195,10 +220,15 @@ func TestEachRuleRefuses(t *testing.T) {
 			wantRule: "api imports apimachinery only",
 			wantWay:  "api/v1alpha1 → github.com/turnout-ai/turnout/internal/capability",
 		},
-		"report translates by itself": {
-			graph:    []string{"internal/report: internal/routing, fmt, api/v1alpha1"},
+		"access translates by itself": {
+			graph:    []string{"internal/access: internal/routing, fmt, api/v1alpha1"},
 			wantRule: "only some rooms speak of API objects and plain values",
-			wantWay:  "internal/report → github.com/turnout-ai/turnout/api/v1alpha1 → github.com/turnout-ai/turnout/internal/routing",
+			wantWay:  "internal/access → github.com/turnout-ai/turnout/api/v1alpha1 → github.com/turnout-ai/turnout/internal/routing",
+		},
+		"a command judges endpoints": {
+			graph:    []string{"cmd/operator: api/v1alpha1, internal/modelstate"},
+			wantRule: "only some rooms speak of API objects and plain values",
+			wantWay:  "cmd/operator → github.com/turnout-ai/turnout/api/v1alpha1 → github.com/turnout-ai/turnout/internal/modelstate",
 		},
 		"the proxy's command starts a control plane": {
 			graph:    []string{"cmd/proxy: internal/kubetest"},
@@ -256,14 +286,19 @@ func TestTheRulesLetTheDesignPass(t *testing.T) {
 		"k8s.io/apimachinery/pkg/runtime: sigs.k8s.io/json",
 		"internal/capability: strings",
 		"internal/wire: unicode/utf8",
-		"internal/routing: internal/capability, crypto/x509, net/netip, net/url",
+		"internal/modelstate: time",
+		"internal/pricing: math/bits",
+		"internal/calendar: time, github.com/robfig/cron/v3",
+		"github.com/robfig/cron/v3: log, os", // for its runner, which nobody starts
+		"internal/routing: internal/capability, internal/calendar, internal/modelstate, internal/pricing, crypto/x509, net/netip, net/url",
 		"crypto/x509: net, os",
-		"internal/health: internal/routing, sync/atomic",
+		"internal/health: internal/routing, internal/modelstate, sync/atomic",
 		"internal/proxy/upstream: net, crypto/tls",
 		"internal/proxy: internal/proxy/upstream, internal/health, internal/routing, internal/wire, github.com/valyala/fasthttp",
 		"internal/translate: api/v1alpha1, internal/routing",
 		"internal/source: internal/translate, internal/routing, api/v1alpha1",
 		"internal/controller: internal/translate, internal/routing, api/v1alpha1, sigs.k8s.io/controller-runtime",
+		"internal/report: internal/translate, internal/modelstate, api/v1alpha1",
 		"internal/controllers: internal/proxy", // another room that only begins like a bound one
 		"internal/kubetest: api/v1alpha1, test/harness",
 		"cmd/proxy: internal/proxy, internal/source, internal/report, api/v1alpha1",

@@ -89,6 +89,15 @@ func beyond(folders ...string) matcher {
 	return func(g graph, path string) bool { return !g.standard[path] && !allowed(path) }
 }
 
+// cron matches the reader of cron schedules.
+func cron(_ graph, path string) bool { return within(path, "github.com/robfig/cron/v3") }
+
+// besides is beyond, with one more thing allowed.
+func besides(allowed matcher, folders ...string) matcher {
+	outside := beyond(folders...)
+	return func(g graph, path string) bool { return outside(g, path) && !allowed(g, path) }
+}
+
 // inputOutput matches the packages of the standard library that reach the world outside of the program.
 func inputOutput(_ graph, path string) bool {
 	if path == "net/netip" || path == "net/url" { // values and parsing
@@ -154,26 +163,48 @@ func named(names ...string) func(graph, string) []string {
 var rules = []rule{
 	{
 		name:   "pure rooms depend on the standard library only",
-		binds:  []string{"internal/capability", "internal/wire"},
-		breach: depends(beyond("internal/capability", "internal/wire")),
+		binds:  []string{"internal/capability", "internal/wire", "internal/modelstate", "internal/pricing"},
+		breach: depends(beyond("internal/capability", "internal/wire", "internal/modelstate", "internal/pricing")),
 		reason: "what decides is plain Go on plain values, so that it can be tested and fuzzed without anything around it",
 	},
 	{
-		name:   "routing depends on the standard library and capability only",
+		name:   "pricing knows no state, and the state no price",
+		binds:  []string{"internal/pricing", "internal/modelstate"},
+		breach: depends(rooms("internal")),
+		reason: "money is counted in plain numbers, so that neither has to change with the other",
+	},
+	{
+		name:   "calendar depends on the standard library and the reader of cron schedules only",
+		binds:  []string{"internal/calendar"},
+		breach: depends(besides(cron, "internal/calendar")),
+		reason: "when a period begins must follow from its arguments alone",
+	},
+	{
+		name:   "routing depends on the standard library and the pure rooms below it only",
 		binds:  []string{"internal/routing"},
-		breach: depends(beyond("internal/routing", "internal/capability")),
+		breach: depends(besides(cron, "internal/routing", "internal/capability", "internal/calendar", "internal/pricing", "internal/modelstate")),
 		reason: "operator and proxies decide by the same function; what either brings along would make it differ",
 	},
 	{
-		name:   "pure rooms do no input or output",
-		binds:  []string{"internal/capability", "internal/routing", "internal/wire"},
+		name:   "only calendar knows how cron writes schedules",
+		binds:  []string{""},
+		except: []string{"internal/calendar"},
+		breach: imports(cron),
+		reason: "cron's own reckoning skips windows when clocks are put forward and opens them twice when they are put back",
+	},
+	{
+		name: "pure rooms do no input or output",
+		binds: []string{
+			"internal/capability", "internal/routing", "internal/wire", "internal/modelstate", "internal/pricing", "internal/calendar",
+		},
 		breach: imports(inputOutput), // direct only: crypto/x509, for values, brings net and os along
 		reason: "a decision must follow from its arguments alone, or it can be neither repeated nor explained",
 	},
 	{
-		name:   "health depends on the standard library and routing only",
-		binds:  []string{"internal/health"},
-		breach: depends(beyond("internal/health", "internal/routing", "internal/capability")),
+		name:  "health depends on the standard library and the pure rooms only",
+		binds: []string{"internal/health"},
+		breach: depends(besides(cron,
+			"internal/health", "internal/routing", "internal/capability", "internal/calendar", "internal/pricing", "internal/modelstate")),
 		reason: "it stands in the request path, beside the table",
 	},
 	{
@@ -207,10 +238,10 @@ var rules = []rule{
 		binds: []string{""},
 		// explain and plugin are kubectl-turnout: they answer questions about API objects by routing them.
 		except: []string{
-			"internal/translate", "internal/controller", "internal/source",
+			"internal/translate", "internal/controller", "internal/source", "internal/report",
 			"internal/explain", "internal/plugin", "cmd/kubectl-turnout",
 		},
-		breach: both(rooms("api"), rooms("internal/routing")),
+		breach: both(rooms("api"), rooms("internal/routing", "internal/modelstate")),
 		reason: "translate is where the two vocabularies meet; a second translation would come to differ from the first",
 	},
 	{

@@ -54,6 +54,15 @@ type Candidate struct {
 	Provider string `json:"provider"`
 	Model    string `json:"model"`
 	URL      string `json:"url"`
+	// Status is Active or Standby: on Standby, it would be tried because nothing better is left. Reason says why
+	// it stands there, Until when it is due back and CooldownRemaining how long that still is; all are empty
+	// without a Standby, and the last two without a time.
+	Status            string `json:"status"`
+	Reason            string `json:"reason,omitempty"`
+	Until             string `json:"until,omitempty"`
+	CooldownRemaining string `json:"cooldownRemaining,omitempty"`
+	// TrialPercent is the share of its traffic that it gets; only on trial, after a Standby for Reason.
+	TrialPercent int `json:"trialPercent,omitempty"`
 }
 
 // Exclusion is an endpoint of the policy that would not be tried.
@@ -63,10 +72,12 @@ type Exclusion struct {
 	// Reason is a CamelCase word; Message says what it means here.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+	// CooldownRemaining is how long it is on Standby still; empty when it is not, and when no time ends it.
+	CooldownRemaining string `json:"cooldownRemaining,omitempty"`
 }
 
-// Explain answers a question from a table.
-func Explain(table *routing.Table, question Question) Answer {
+// Explain answers a question from a table and how its endpoints stand.
+func Explain(table *routing.Table, state *State, question Question) Answer {
 	answer := Answer{Namespace: question.Namespace, Name: question.Name, Order: []Candidate{}, Excluded: []Exclusion{}}
 	route, err := table.Resolve(question.Namespace, question.Name)
 	if err != nil {
@@ -78,24 +89,51 @@ func Explain(table *routing.Table, question Question) Answer {
 	answer.MaxAttempts, answer.Deadline = policy.Attempts, policy.Deadline.Round(time.Millisecond).String()
 
 	var plan routing.Plan
-	route.Plan(question.Facts, nil, 0, &plan)
-	for _, c := range plan.Order {
-		answer.Order = append(answer.Order, Candidate{
-			Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1, Strategy: policy.Tiers[c.Tier].Strategy.String(),
-			Provider: c.Endpoint.Provider, Model: c.Endpoint.Model, URL: c.Endpoint.URL,
-		})
+	route.Plan(question.Facts, state, state.now, &plan)
+	for i := range plan.Order {
+		answer.Order = append(answer.Order, candidate(policy, state, &plan.Order[i]))
 	}
 	for _, x := range plan.Excluded {
+		message := x.MessageAt(state.now)
+		if words := state.endpoints[x.Endpoint.Index].message; x.Reason == routing.ExcludedBarred && words != "" {
+			message += ": " + words
+		}
 		answer.Excluded = append(answer.Excluded, Exclusion{
-			Endpoint: x.Endpoint.Key.Name, Tier: x.Tier + 1, Reason: x.Reason.String(), Message: x.Message(),
+			Endpoint: x.Endpoint.Key.Name, Tier: x.Tier + 1, Reason: x.Reason.String(), Message: message,
+			CooldownRemaining: x.Standing.CooldownRemaining(state.now),
 		})
 	}
-	answer.Notes = notes(policy, &plan)
+	answer.Notes = notes(policy, state, &plan)
 	return answer
 }
 
-func notes(policy *routing.Policy, plan *routing.Plan) []string {
+func candidate(policy *routing.Policy, state *State, c *routing.Candidate) Candidate {
+	out := Candidate{
+		Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1, Strategy: policy.Tiers[c.Tier].Strategy.String(),
+		Provider: c.Endpoint.Provider, Model: c.Endpoint.Model, URL: c.Endpoint.URL,
+		Status: string(v1alpha1.StatusActive), Reason: c.Standing.Reason.String(),
+	}
+	switch c.Standing.Kind {
+	case routing.Resting:
+		out.Status = string(v1alpha1.StatusStandby)
+		if c.Standing.Until != 0 {
+			out.Until = time.Unix(0, c.Standing.Until).UTC().Format(time.RFC3339)
+			out.CooldownRemaining = c.Standing.CooldownRemaining(state.now)
+		}
+	case routing.OnTrial:
+		out.TrialPercent = state.endpoints[c.Endpoint.Index].percent
+	default:
+	}
+	return out
+}
+
+func notes(policy *routing.Policy, state *State, plan *routing.Plan) []string {
 	var notes []string
+	for _, c := range plan.Order {
+		if note := state.endpoints[c.Endpoint.Index].note(c.Endpoint.Key.Name, state.now); note != "" {
+			notes = append(notes, note)
+		}
+	}
 	for _, problem := range []routing.Refusal{policy.Refused, policy.Unresolved} {
 		if problem.Reason != "" {
 			notes = append(notes, "The policy has a problem, "+problem.Reason+": "+problem.Message)
@@ -115,7 +153,7 @@ func notes(policy *routing.Policy, plan *routing.Plan) []string {
 
 // takesTurns reports whether the order differs from one request to the next: two candidates of a RoundRobin tier.
 func takesTurns(policy *routing.Policy, plan *routing.Plan) bool {
-	for i := 1; i < len(plan.Order); i++ {
+	for i := 1; i < len(plan.Order) && plan.Order[i].Standing.Kind != routing.Resting; i++ {
 		tier := plan.Order[i].Tier
 		if plan.Order[i-1].Tier == tier && policy.Tiers[tier].Strategy == routing.RoundRobin {
 			return true
@@ -161,6 +199,7 @@ func operatorsWord(endpoint *v1alpha1.ModelEndpoint) (refusal routing.Refusal, k
 type unread struct{}
 
 func (unread) Secret(string, string) (map[string][]byte, secrets.State) { return nil, secrets.Pending }
+func (unread) Version(string, string) string                            { return "" }
 
 func pointers[T any](values []T) []*T {
 	out := make([]*T, len(values))

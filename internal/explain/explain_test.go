@@ -4,7 +4,9 @@
 package explain
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,5 +60,101 @@ func TestTheOperatorIsBelievedAboutSecrets(t *testing.T) {
 				t.Errorf("unchecked (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// judged is an endpoint with what the operator has written of it.
+func judged(name string, change func(*v1alpha1.ModelEndpoint)) v1alpha1.ModelEndpoint {
+	e := endpoint()
+	e.Name, e.Spec.Auth = name, nil
+	if change != nil {
+		change(&e)
+	}
+	return e
+}
+
+// resting gives an endpoint one reason.
+func resting(reason v1alpha1.DeactivationReason, message string, until *metav1.Time) func(*v1alpha1.ModelEndpoint) {
+	return func(e *v1alpha1.ModelEndpoint) {
+		e.Status.ModelState = &v1alpha1.ModelState{
+			Status: v1alpha1.StatusStandby, DeactivationReason: reason, Epoch: 2,
+			Reasons: []v1alpha1.StandbyReason{{Reason: reason, Message: message, Until: until}},
+		}
+	}
+}
+
+func TestEndpointsStandAsTheirStatusesSay(t *testing.T) {
+	now := time.Date(2026, 3, 7, 1, 30, 0, 0, time.UTC) // half past two in Berlin, a Saturday
+	until := &metav1.Time{Time: now.Add(time.Minute)}
+	endpoints := []v1alpha1.ModelEndpoint{
+		judged("a-rests", resting(v1alpha1.DeactivationErrorThreshold, "3 failures in a row", until)),
+		judged("b-barred", resting(v1alpha1.DeactivationQuotaExhausted, "the provider says that its quota is spent", until)),
+		judged("c-in-maintenance", func(e *v1alpha1.ModelEndpoint) {
+			e.Spec.Maintenance = []v1alpha1.MaintenanceWindow{{Schedule: "0 2 * * 6", Duration: "2h", TimeZone: "Europe/Berlin"}}
+		}),
+		judged("d-on-trial", func(e *v1alpha1.ModelEndpoint) {
+			e.Status.ModelState = &v1alpha1.ModelState{
+				Status: v1alpha1.StatusActive, Epoch: 3,
+				Trial: &v1alpha1.TrialState{Since: metav1.NewTime(now.Add(-15 * time.Second)), InitialPercent: 10, Ramp: new(v1alpha1.Duration("30s")), Successes: 3},
+			}
+		}),
+		judged("e-over", resting(v1alpha1.DeactivationRateLimited, "asked to wait", &metav1.Time{Time: now.Add(-time.Minute)})),
+		judged("f-ordinary", nil),
+		judged("g-going", func(e *v1alpha1.ModelEndpoint) { e.DeletionTimestamp = until }),
+	}
+	policy := v1alpha1.RoutingPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "chat"},
+		Spec:       v1alpha1.RoutingPolicySpec{Models: []string{"chat"}, Capability: "chat-completion"},
+	}
+	table, _ := Table(endpoints, []v1alpha1.RoutingPolicy{policy})
+	answer := Explain(table, StateOf(table, endpoints, now), Question{Namespace: "ns", Name: "chat"})
+
+	var text strings.Builder
+	if err := WriteText(&text, routing.Facts{}, answer); err != nil {
+		t.Fatal(err)
+	}
+	want := `chat resolves to RoutingPolicy ns/chat (one of its models).
+Request: any operation.
+
+Tried in this order, at most 3 attempts within 10m0s:
+     ENDPOINT    TIER  STRATEGY  STATUS      PROVIDER  MODEL  URL
+  1  d-on-trial  1     Priority  Trial(55%)  sim       m      https://sim.example/v1
+  2  e-over      1     Priority  Active      sim       m      https://sim.example/v1
+  3  f-ordinary  1     Priority  Active      sim       m      https://sim.example/v1
+  4  a-rests     1     Priority  Standby     sim       m      https://sim.example/v1
+
+Left out:
+     ENDPOINT          TIER  REASON   WHY
+  -  b-barred          1     Standby  is on standby, QuotaExhausted until 2026-03-07T01:31:00Z, for another 1m0s: the provider says that its quota is spent
+  -  c-in-maintenance  1     Standby  is on standby, MaintenanceWindow until 2026-03-07T03:00:00Z, for another 1h30m0s: a window of spec.maintenance is open
+
+Notes:
+  d-on-trial is on trial, with 55% of its traffic. It is shown in its place, where that share of the requests finds it; for the others it comes after all in service.
+  a-rests is on standby, ErrorThreshold until 2026-03-07T01:31:00Z, for another 1m0s: 3 failures in a row. A verdict about health is advice: it is tried last.
+  There are more endpoints than attempts: the last of them are tried only when earlier ones rest.
+`
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if last := answer.Order[3]; last.Status != "Standby" || last.Reason != "ErrorThreshold" || last.Until != "2026-03-07T01:31:00Z" || last.CooldownRemaining != "1m0s" {
+		t.Errorf("the one that rests is %+v", last)
+	}
+	if first := answer.Order[0]; first.Status != "Active" || first.TrialPercent != 55 || first.CooldownRemaining != "" {
+		t.Errorf("the one on trial is %+v", first)
+	}
+	if barred := answer.Excluded[0]; barred.CooldownRemaining != "1m0s" {
+		t.Errorf("the one that is barred is %+v", barred)
+	}
+}
+
+func TestMaintenanceDoesNotHideALaterReturn(t *testing.T) {
+	now := time.Date(2026, 3, 7, 1, 30, 0, 0, time.UTC)
+	e := judged("a", resting(v1alpha1.DeactivationQuotaExhausted, "the provider says that its quota is spent", &metav1.Time{Time: now.Add(5 * time.Hour)}))
+	e.Spec.Maintenance = []v1alpha1.MaintenanceWindow{{Schedule: "0 1 * * *", Duration: "2h"}}
+	table, _ := Table([]v1alpha1.ModelEndpoint{e}, nil)
+	state := StateOf(table, []v1alpha1.ModelEndpoint{e}, now).endpoints[0]
+	want := "MaintenanceWindow until 2026-03-07T06:30:00Z, for another 5h0m0s: a window of spec.maintenance is open"
+	if got := state.why(now.UnixNano()); got != want {
+		t.Errorf("%q, want %q as in a proxy: due back when both have ended", got, want)
 	}
 }

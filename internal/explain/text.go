@@ -31,9 +31,9 @@ func WriteText(w io.Writer, facts routing.Facts, a Answer) error {
 		b.WriteString("No endpoint would be tried.\n")
 	} else {
 		fmt.Fprintf(&b, "Tried in this order, at most %d attempts within %s:\n", a.MaxAttempts, a.Deadline)
-		rows := [][]string{{"", "ENDPOINT", "TIER", "STRATEGY", "PROVIDER", "MODEL", "URL"}}
+		rows := [][]string{{"", "ENDPOINT", "TIER", "STRATEGY", "STATUS", "PROVIDER", "MODEL", "URL"}}
 		for i, c := range a.Order {
-			rows = append(rows, []string{strconv.Itoa(i + 1), c.Endpoint, strconv.Itoa(c.Tier), c.Strategy, c.Provider, c.Model, c.URL})
+			rows = append(rows, []string{strconv.Itoa(i + 1), c.Endpoint, strconv.Itoa(c.Tier), c.Strategy, c.status(), c.Provider, c.Model, c.URL})
 		}
 		table(&b, rows)
 	}
@@ -53,6 +53,14 @@ func WriteText(w io.Writer, facts routing.Facts, a Answer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// status is one word for how a candidate stands, and its share on trial.
+func (c *Candidate) status() string {
+	if c.TrialPercent != 0 {
+		return fmt.Sprintf("Trial(%d%%)", c.TrialPercent)
+	}
+	return c.Status
 }
 
 // describe says what a request asks for, in words.

@@ -15,6 +15,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -25,8 +26,8 @@ import (
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 )
 
-// NewClient returns a client for ModelEndpoints, RoutingPolicies, ProxyInstances and Leases. It asks for no
-// discovery: the resources of these kinds are known, and a start must not hang on another request that can
+// NewClient returns a client for ModelEndpoints, RoutingPolicies, ProxyInstances, ProxyReports and Leases. It
+// asks for no discovery: the resources of these kinds are known, and a start must not hang on another request that can
 // fail. A nil httpClient makes one from config.
 func NewClient(config *rest.Config, httpClient *http.Client) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
@@ -36,7 +37,7 @@ func NewClient(config *rest.Config, httpClient *http.Client) (client.WithWatch, 
 		}
 	}
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion, coordinationv1.SchemeGroupVersion})
-	for _, kind := range []string{"ModelEndpoint", "RoutingPolicy", "ProxyInstance"} {
+	for _, kind := range []string{"ModelEndpoint", "RoutingPolicy", "ProxyInstance", "ProxyReport"} {
 		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	mapper.Add(coordinationv1.SchemeGroupVersion.WithKind("Lease"), meta.RESTScopeNamespace)
@@ -60,6 +61,21 @@ func ListWatch(c client.WithWatch, namespace string, newList func() client.Objec
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			return c.Watch(ctx, newList(), with(&options))
+		},
+	}
+}
+
+// Only narrows a source to the object of that name, so that nobody sends what nobody reads.
+func Only(source *cache.ListWatch, name string) *cache.ListWatch {
+	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.FieldSelector = selector
+			return source.ListWithContext(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.FieldSelector = selector
+			return source.WatchWithContext(ctx, options)
 		},
 	}
 }

@@ -33,6 +33,11 @@ type Options[T client.Object] struct {
 	Differs func(old, updated T) bool
 	// Changed is called after the copy has changed in something that matters, and once after the first list.
 	Changed func()
+	// StatusDiffers is Differs for what others say of an object, for readers that treat it apart. nil: never.
+	StatusDiffers func(old, updated T) bool
+	// StatusChanged is called with each object whose status differs, and with each that is new, once the copy
+	// has it. The callee must not change it.
+	StatusChanged func(T)
 	// Asked is called with the outcome of every list and every start of a watch; nil means an answer came.
 	Asked func(err error)
 	// MaxRetry bounds the pause between two tries, before a jitter of one half. The informers of client-go
@@ -136,44 +141,56 @@ func (m *Mirror[T]) Forget() {
 	m.objects, m.synced = map[types.NamespacedName]T{}, false
 }
 
-// set stores one object and reports whether that matters to the reader.
-func (m *Mirror[T]) set(object T) bool {
+// news is what a write to a Mirror has to tell its reader.
+type news[T client.Object] struct {
+	changed bool
+	// statuses are the objects whose status is new.
+	statuses []T
+}
+
+// set stores one object.
+func (m *Mirror[T]) set(object T) (n news[T]) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := client.ObjectKeyFromObject(object)
-	old, known := m.objects[key]
+	m.compare(&n, key, object)
 	m.objects[key] = object
-	return !known || m.differs(old, object)
+	return n
 }
 
-func (m *Mirror[T]) differs(old, updated T) bool {
-	return old.GetUID() != updated.GetUID() || m.options.Differs(old, updated)
+// compare adds what is new in an object to n. The caller holds mu.
+func (m *Mirror[T]) compare(n *news[T], key types.NamespacedName, updated T) {
+	old, known := m.objects[key]
+	another := !known || old.GetUID() != updated.GetUID()
+	n.changed = n.changed || another || m.options.Differs(old, updated)
+	if m.options.StatusDiffers != nil && (another || m.options.StatusDiffers(old, updated)) {
+		n.statuses = append(n.statuses, updated)
+	}
 }
 
-func (m *Mirror[T]) remove(object T) bool {
+func (m *Mirror[T]) remove(object T) news[T] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := client.ObjectKeyFromObject(object)
 	_, known := m.objects[key]
 	delete(m.objects, key)
-	return known
+	return news[T]{changed: known}
 }
 
 // replace takes over a whole list. A list that tells nothing new, as after a reconnection, changes nothing.
-func (m *Mirror[T]) replace(objects []T) bool {
+func (m *Mirror[T]) replace(objects []T) (n news[T]) {
 	fresh := make(map[types.NamespacedName]T, len(objects))
 	for _, object := range objects {
 		fresh[client.ObjectKeyFromObject(object)] = object
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	changed := !m.synced || len(fresh) != len(m.objects)
+	n.changed = !m.synced || len(fresh) != len(m.objects)
 	for key, object := range fresh {
-		old, known := m.objects[key]
-		changed = changed || !known || m.differs(old, object)
+		m.compare(&n, key, object)
 	}
 	m.objects, m.synced = fresh, true
-	return changed
+	return n
 }
 
 // store is the side of a Mirror that the reflector writes to.
@@ -194,8 +211,11 @@ func (s store[T]) kept(object any) (T, error) {
 	return typed, nil
 }
 
-func (s store[T]) tell(changed bool) {
-	if changed {
+func (s store[T]) tell(n news[T]) {
+	for _, object := range n.statuses {
+		s.mirror.options.StatusChanged(object)
+	}
+	if n.changed {
 		s.mirror.options.Changed()
 	}
 }

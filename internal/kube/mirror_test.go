@@ -4,8 +4,10 @@
 package kube
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -61,6 +63,52 @@ func TestMirrorTellsOnlyWhatMatters(t *testing.T) {
 				if e.ManagedFields != nil {
 					t.Errorf("%s still has what Strip removes", e.Name)
 				}
+			}
+		})
+	}
+}
+
+func TestStatusesAreToldApart(t *testing.T) {
+	observed := func(name, uid string, epoch int64) *v1alpha1.ModelEndpoint {
+		e := version(name, uid, 1)
+		e.Status.ModelState = &v1alpha1.ModelState{Epoch: epoch}
+		return e
+	}
+	tests := []struct {
+		name  string
+		write func(t *testing.T, s cache.ReflectorStore)
+		want  []string
+	}{
+		{name: "a status that differs", write: update(observed("known", "u1", 2)), want: []string{"known 2"}},
+		{name: "a status that does not", write: update(observed("known", "u1", 1))},
+		{name: "a new object", write: update(observed("new", "u2", 1)), want: []string{"new 1"}},
+		{name: "another object of the same name", write: update(observed("known", "u9", 1)), want: []string{"known 1"}},
+		{name: "a deletion", write: remove(observed("known", "u1", 1))},
+		{name: "a list with one that differs", write: replace(observed("known", "u1", 3)), want: []string{"known 3"}},
+		{name: "a list that says nothing new", write: replace(observed("known", "u1", 1))},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var told []string
+			m := NewMirror(&cache.ListWatch{}, &v1alpha1.ModelEndpoint{}, Options[*v1alpha1.ModelEndpoint]{
+				Differs: func(_, _ *v1alpha1.ModelEndpoint) bool { return false },
+				Changed: func() {},
+				StatusDiffers: func(old, updated *v1alpha1.ModelEndpoint) bool {
+					return old.Status.ModelState.Epoch != updated.Status.ModelState.Epoch
+				},
+				StatusChanged: func(e *v1alpha1.ModelEndpoint) {
+					told = append(told, fmt.Sprintf("%s %d", e.Name, e.Status.ModelState.Epoch))
+				},
+			})
+			s := store[*v1alpha1.ModelEndpoint]{m}
+			replace(observed("known", "u1", 1))(t, s)
+			if diff := cmp.Diff([]string{"known 1"}, told); diff != "" {
+				t.Fatalf("statuses told of the first list (-want +got):\n%s", diff)
+			}
+			told = nil
+			test.write(t, s)
+			if diff := cmp.Diff(test.want, told); diff != "" {
+				t.Errorf("statuses told (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,19 +74,30 @@ func offlineHint(err error) error {
 	return fmt.Errorf("%w\nthe tree alone needs no cluster: add --offline", err)
 }
 
+// offer is an endpoint, and whether it takes traffic.
+type offer struct {
+	*routing.Endpoint
+	active bool
+}
+
 // offered reads the endpoints of a namespace, as a table has them; never nil.
-func offered(ctx context.Context, c client.Client, namespace string) ([]*routing.Endpoint, error) {
+func offered(ctx context.Context, c client.Client, namespace string) ([]offer, error) {
 	endpoints, policies, err := read(ctx, c, namespace)
 	if err != nil {
 		return nil, err
 	}
 	table, _ := explain.Table(endpoints, policies)
-	return append([]*routing.Endpoint{}, table.Endpoints...), nil
+	state := explain.StateOf(table, endpoints, time.Now())
+	offers := make([]offer, 0, len(table.Endpoints))
+	for _, e := range table.Endpoints {
+		offers = append(offers, offer{Endpoint: e, active: state.Active(e)})
+	}
+	return offers, nil
 }
 
 // writeTree writes the nodes at and below root, all of them when root is empty, with the numbers of endpoints
 // unless those are nil.
-func writeTree(out io.Writer, root routing.Node, endpoints []*routing.Endpoint) error {
+func writeTree(out io.Writer, root routing.Node, endpoints []offer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	header := "CAPABILITY"
 	if endpoints != nil {
@@ -104,7 +116,7 @@ func writeTree(out io.Writer, root routing.Node, endpoints []*routing.Endpoint) 
 }
 
 // nodes are those to show: of the tree in its order, then those under domains that an endpoint offers, by name.
-func nodes(root routing.Node, endpoints []*routing.Endpoint) []routing.Node {
+func nodes(root routing.Node, endpoints []offer) []routing.Node {
 	var shown, custom []routing.Node
 	for _, node := range capability.All() {
 		if root == "" || root.Contains(node) {
@@ -149,13 +161,13 @@ func label(node routing.Node) string {
 }
 
 // count counts the endpoints registered at node or below it, and those of them that take traffic.
-func count(node routing.Node, endpoints []*routing.Endpoint) (total, active int) {
+func count(node routing.Node, endpoints []offer) (total, active int) {
 	for _, endpoint := range endpoints {
 		if !slices.ContainsFunc(endpoint.Nodes, node.Contains) {
 			continue
 		}
 		total++
-		if endpoint.Standby == (routing.Refusal{}) {
+		if endpoint.active {
 			active++
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,8 +39,9 @@ reaches, which endpoints would be tried in which order, and why the others are l
 
 NAME is a model name of a policy or a capability, as a caller in the namespace would
 write it; namespace/name reaches into another namespace. The answer is made of the objects
-in the cluster, by the functions that the proxies use. What a proxy has noticed of an
-endpoint's health in the last minutes is not part of it. Secrets are not read.
+in the cluster, by the functions that the proxies use: whether an endpoint rests is what the
+operator has written into its status. What a proxy alone has noticed since is not part of
+it. Secrets are not read.
 
 Exit status: 0 if an endpoint would be tried, 2 if none would be or the name resolves
 to nothing, 1 if the question could not be asked.`,
@@ -89,7 +91,7 @@ func answer(ctx context.Context, c client.Client, question explain.Question, out
 		endpoints, policies = append(endpoints, theirEndpoints...), append(policies, theirPolicies...)
 	}
 	table, unchecked := explain.Table(endpoints, policies)
-	a := explain.Explain(table, question)
+	a := explain.Explain(table, explain.StateOf(table, endpoints, time.Now()), question)
 	if names := shown(a, unchecked); len(names) > 0 {
 		a.Notes = append(a.Notes, "Secrets are not read, and the operator has not said whether they can be used, of: "+
 			strings.Join(names, ", ")+". They count as usable here.")

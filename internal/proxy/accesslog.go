@@ -95,10 +95,30 @@ type entry struct {
 	firstToken       time.Duration // 0 when no content was sent
 	bytesIn          int
 	bytesOut         int64
-	usage            wire.Usage
+	usage            wire.Usage // of the last attempt
+	estimated        bool       // no provider has said it
+	tries            []try
 	client           string
 	lastOutcome      string // of the last attempt, when it was not a success
 	upstreamResponse int    // status of the last answer a provider gave; 0 when none did
+}
+
+// try is what is logged of one attempt, when a request has made several.
+type try struct {
+	endpoint  string
+	outcome   outcome
+	status    int // of the provider's answer; 0 without one
+	usage     wire.Usage
+	estimated bool
+}
+
+// attempt notes what an attempt came to, after its use.
+func (e *entry) attempt(o outcome, status int) {
+	e.lastOutcome = ""
+	if o != outcomeSuccess {
+		e.lastOutcome = string(o)
+	}
+	e.tries = append(e.tries, try{e.endpoint, o, status, e.usage, e.estimated})
 }
 
 // add appends e's line.
@@ -143,6 +163,9 @@ func (e *entry) append(b []byte) []byte {
 	b = appendInt(b, `,"response_bytes":`, e.bytesOut)
 	b = appendInt(b, `,"gen_ai.usage.input_tokens":`, e.usage.Input)
 	b = appendInt(b, `,"gen_ai.usage.output_tokens":`, e.usage.Output)
+	b = append(b, `,"turnout.usage_estimated":`...)
+	b = strconv.AppendBool(b, e.estimated)
+	b = e.appendTries(b)
 	if e.lastOutcome != "" {
 		b = appendString(b, `,"last_outcome":`, e.lastOutcome)
 		b = appendInt(b, `,"upstream_status":`, int64(e.upstreamResponse))
@@ -152,6 +175,29 @@ func (e *entry) append(b []byte) []byte {
 	}
 	b = appendString(b, `,"client":`, e.client)
 	return append(b, "}\n"...)
+}
+
+// appendTries writes every attempt, in order, when there are several: one alone is what the line is about.
+func (e *entry) appendTries(b []byte) []byte {
+	if len(e.tries) < 2 {
+		return b
+	}
+	b = append(b, `,"turnout.attempts":[`...)
+	for i := range e.tries {
+		t := &e.tries[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, `{"endpoint":`, t.endpoint)
+		b = appendString(b, `,"outcome":`, string(t.outcome))
+		b = appendInt(b, `,"upstream_status":`, int64(t.status))
+		b = appendInt(b, `,"input_tokens":`, t.usage.Input)
+		b = appendInt(b, `,"output_tokens":`, t.usage.Output)
+		b = append(b, `,"estimated":`...)
+		b = strconv.AppendBool(b, t.estimated)
+		b = append(b, '}')
+	}
+	return append(b, ']')
 }
 
 func appendString(b []byte, key, value string) []byte {

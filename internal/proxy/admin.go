@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/turnout-ai/turnout/internal/health"
+	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/pricing"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -81,17 +83,55 @@ type tierView struct {
 }
 
 type endpointView struct {
-	Endpoint            string    `json:"endpoint"`
-	Provider            string    `json:"provider"`
-	Model               string    `json:"model"`
-	Address             string    `json:"address"`
-	Standby             string    `json:"standby,omitempty"`
-	InFlight            int64     `json:"inFlight"`
-	ConsecutiveFailures int32     `json:"consecutiveFailures"`
+	Endpoint string `json:"endpoint"`
+	Provider string `json:"provider"`
+	Model    string `json:"model"`
+	Address  string `json:"address"`
+	Standby  string `json:"standby,omitempty"`
+	// Standing is how it stands in all: InService, OnTrial, Resting or Barred; Reason and Until say more.
+	Standing string    `json:"standing"`
+	Reason   string    `json:"reason,omitempty"`
+	Until    time.Time `json:"until,omitzero"`
+	// CooldownRemaining is how long it is until then.
+	CooldownRemaining string    `json:"cooldownRemaining,omitempty"`
+	TrialPercent      int64     `json:"trialPercent,omitempty"`
+	InFlight          int64     `json:"inFlight"`
+	Fleet             fleetView `json:"fleet"`
+	Local             localView `json:"local"`
+	// Quota and Budget are the use in their current periods, as this process has counted it.
+	Quota  *usageView `json:"quotaPeriod,omitempty"`
+	Budget *usageView `json:"budgetPeriod,omitempty"`
+}
+
+// fleetView is what the operator has written.
+type fleetView struct {
+	Epoch   int64    `json:"epoch"`
+	Status  string   `json:"status"`
+	Reasons []string `json:"reasons,omitempty"`
+	// Passed over: it is about another url, model or credential.
+	PassedOver bool `json:"passedOver,omitempty"`
+}
+
+// localView is what this proxy has seen.
+type localView struct {
+	Epoch               int64     `json:"epoch"`
+	ConsecutiveFailures int64     `json:"consecutiveFailures"`
+	Successes           int64     `json:"successes"`
+	Message             string    `json:"message,omitempty"`
 	CooldownUntil       time.Time `json:"cooldownUntil,omitzero"`
 	RateLimitedUntil    time.Time `json:"rateLimitedUntil,omitzero"`
+	Statements          []string  `json:"statements,omitempty"`
 	LastSuccess         time.Time `json:"lastSuccess,omitzero"`
 	LastFailure         time.Time `json:"lastFailure,omitzero"`
+}
+
+type usageView struct {
+	Start             time.Time `json:"start"`
+	Requests          int64     `json:"requests"`
+	InputTokens       int64     `json:"inputTokens"`
+	OutputTokens      int64     `json:"outputTokens"`
+	Cost              string    `json:"costUSD"`
+	EstimatedRequests int64     `json:"estimatedRequests,omitempty"`
 }
 
 func (p *Proxy) adminTable(w http.ResponseWriter, _ *http.Request) {
@@ -131,13 +171,56 @@ func viewPolicy(policy *routing.Policy) policyView {
 }
 
 func viewEndpoint(b *backend, now int64) endpointView {
-	h := b.live.Read(now)
-	return endpointView{
+	h, standing := b.live.Read(now), b.live.Standing(now)
+	v := endpointView{
 		Endpoint: b.endpoint.Key.String(), Provider: b.endpoint.Provider, Model: b.endpoint.Model,
 		Address: b.endpoint.Address, Standby: b.endpoint.Standby.Message,
-		InFlight: h.InFlight, ConsecutiveFailures: h.ConsecutiveFailures,
-		CooldownUntil: h.CooldownUntil, RateLimitedUntil: h.RateLimitedUntil,
-		LastSuccess: h.LastSuccess, LastFailure: h.LastFailure,
+		Standing: standingNames[standing.Kind], Reason: standing.Reason.String(), Until: moment(standing.Until),
+		CooldownRemaining: standing.CooldownRemaining(now), InFlight: h.InFlight,
+		Fleet: fleetView{Epoch: h.Fleet.Epoch, Status: "Active", PassedOver: h.Foreign},
+		Local: localView{
+			Epoch: h.Epoch, ConsecutiveFailures: h.Failures, Successes: h.Successes, Message: h.Message,
+			CooldownUntil: h.RestingUntil, RateLimitedUntil: h.RateLimitedUntil,
+			LastSuccess: h.LastSuccess, LastFailure: h.LastFailure,
+		},
+		Quota: viewUsage(h.Quota), Budget: viewUsage(h.Budget),
+	}
+	if standing.Kind == routing.OnTrial {
+		v.TrialPercent = h.TrialPercent
+	}
+	if !h.Fleet.Active() {
+		v.Fleet.Status = "Standby"
+	}
+	for i := range h.Fleet.Verdicts {
+		v.Fleet.Reasons = append(v.Fleet.Reasons, h.Fleet.Verdicts[i].Reason.String())
+	}
+	for _, s := range h.Statements {
+		v.Local.Statements = append(v.Local.Statements, s.Reason.String()+": "+s.Message)
+	}
+	return v
+}
+
+var standingNames = [...]string{
+	routing.InService: "InService", routing.OnTrial: "OnTrial", routing.Resting: "Resting", routing.Barred: "Barred",
+}
+
+// moment turns Unix nanoseconds into a time; 0 is none.
+func moment(at int64) time.Time {
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, at)
+}
+
+// viewUsage shows the newest period; nil when there is none.
+func viewUsage(periods []modelstate.PeriodUsage) *usageView {
+	if len(periods) == 0 {
+		return nil
+	}
+	u := &periods[len(periods)-1]
+	return &usageView{
+		Start: u.Start, Requests: u.Requests, InputTokens: u.Tokens.Input, OutputTokens: u.Tokens.Output,
+		Cost: pricing.Format(u.Cost), EstimatedRequests: u.Estimated.Requests,
 	}
 }
 
@@ -150,21 +233,26 @@ type explanation struct {
 }
 
 type candidateView struct {
-	Endpoint     string    `json:"endpoint"`
-	Tier         int       `json:"tier"`
-	RestingUntil time.Time `json:"restingUntil,omitzero"`
+	Endpoint          string    `json:"endpoint"`
+	Tier              int       `json:"tier"`
+	Standing          string    `json:"standing"`
+	RestingUntil      time.Time `json:"restingUntil,omitzero"`
+	CooldownRemaining string    `json:"cooldownRemaining,omitempty"`
 }
 
 type excludedView struct {
-	Endpoint string `json:"endpoint"`
-	Reason   string `json:"reason"`
-	Message  string `json:"message"`
+	Endpoint          string `json:"endpoint"`
+	Reason            string `json:"reason"`
+	Message           string `json:"message"`
+	CooldownRemaining string `json:"cooldownRemaining,omitempty"`
 }
 
 // still is live state that is only looked at: explaining a plan must not take a turn from anybody.
 type still struct{ *health.View }
 
 func (still) NextTurn(int) uint64 { return 0 }
+
+func (still) TakeTrial(int, int64) bool { return true }
 
 func (p *Proxy) adminExplain(w http.ResponseWriter, r *http.Request) {
 	s := p.current.Load()
@@ -189,24 +277,28 @@ func (p *Proxy) adminExplain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var plan routing.Plan
-	route.Plan(facts, still{s.view}, time.Now().UnixNano(), &plan)
-	writeJSON(w, explain(route, &plan))
+	now := time.Now().UnixNano()
+	route.Plan(facts, still{s.view}, now, &plan)
+	writeJSON(w, explain(route, &plan, now))
 }
 
-func explain(route *routing.Route, plan *routing.Plan) explanation {
+func explain(route *routing.Route, plan *routing.Plan, now int64) explanation {
 	e := explanation{
 		Policy: route.Policy.Key.String(), Node: string(route.Node),
 		Order: []candidateView{}, Excluded: []excludedView{},
 	}
 	for _, c := range plan.Order {
-		v := candidateView{Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1}
-		if c.RestingUntil != 0 {
-			v.RestingUntil = time.Unix(0, c.RestingUntil)
-		}
-		e.Order = append(e.Order, v)
+		e.Order = append(e.Order, candidateView{
+			Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1,
+			Standing: standingNames[c.Standing.Kind], RestingUntil: moment(c.Standing.Until),
+			CooldownRemaining: c.Standing.CooldownRemaining(now),
+		})
 	}
 	for _, x := range plan.Excluded {
-		e.Excluded = append(e.Excluded, excludedView{x.Endpoint.Key.Name, x.Reason.String(), x.Message()})
+		e.Excluded = append(e.Excluded, excludedView{
+			Endpoint: x.Endpoint.Key.Name, Reason: x.Reason.String(), Message: x.MessageAt(now),
+			CooldownRemaining: x.Standing.CooldownRemaining(now),
+		})
 	}
 	return e
 }

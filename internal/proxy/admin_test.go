@@ -79,7 +79,7 @@ func TestTheTableOfTheAdministrationPortShowsNoCredential(t *testing.T) {
 		r.chat(false)
 	}
 	_, table := page(t, r.proxy.AdminHandler(r.registry), "/debug/table")
-	for _, want := range []string{`"consecutiveFailures": 3`, `"cooldownUntil"`, `"default/chat"`} {
+	for _, want := range []string{`"consecutiveFailures": 3`, `"cooldownUntil"`, `"message": "503 from`, `"default/chat"`} {
 		if !strings.Contains(table, want) {
 			t.Errorf("%s is missing in %s", want, table)
 		}

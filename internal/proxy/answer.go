@@ -69,6 +69,7 @@ func (r *request) receiveWhole(b *backend, source io.Reader) verdict {
 	}
 	body, err := r.readWhole(source, body)
 	if err != nil {
+		r.size = wire.ContentSize(body)
 		r.ctx.Response.SwapBody(body[:0])
 		return r.broke(b, err)
 	}
@@ -121,12 +122,14 @@ func stepFor(timeout time.Duration) time.Duration { return min(deadlineStep, tim
 // judge decides over a whole answer, which is in the response's body already.
 func (r *request) judge(b *backend, body []byte) verdict {
 	status := r.exchange.Status()
-	o, usage := wire.Classify(status, body)
+	var o wire.Outcome
+	o, r.usage = wire.Classify(status, body)
+	if o == wire.Success && r.usage == (wire.Usage{}) {
+		r.size = wire.ContentSize(body)
+	}
 	r.conclude(b, outcome(o.String()))
 	switch o {
 	case wire.Success:
-		r.log.usage = usage
-		b.metrics.tokens(usage)
 		r.commitWhole(status)
 		return answered
 	case wire.ClientError, wire.ContentFilter:
@@ -192,6 +195,8 @@ const usageTail = 4 << 10
 func (r *request) commitLarge(b *backend, source io.Reader, begun []byte) verdict {
 	l := &r.large
 	l.backend, l.source, l.moved, l.failed = b, source, time.Time{}, nil
+	r.shown = time.Now()
+	r.books.Shown()
 	l.begun.Reset(begun)
 	l.tail = append(l.tail[:0], begun[len(begun)-usageTail:]...)
 	size := -1
@@ -234,10 +239,12 @@ func (l *largeAnswer) Close() (err error) {
 	defer r.guard(&err)
 	l.source = nil
 	l.begun.Reset(nil)
+	if r.op != routing.Embeddings { // those have no output
+		r.size = int(r.log.bytesOut)
+	}
 	switch {
 	case errors.Is(l.failed, io.EOF):
-		r.log.usage = wire.TailUsage(l.tail)
-		l.backend.metrics.tokens(r.log.usage)
+		r.usage = wire.TailUsage(l.tail)
 		r.conclude(l.backend, outcomeSuccess)
 	case l.failed != nil && !r.watch.gone():
 		o := r.cutOutcome()

@@ -6,12 +6,10 @@ package proxy
 import (
 	"errors"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/turnout-ai/turnout/internal/proxy/upstream"
 	"github.com/turnout-ai/turnout/internal/routing"
-	"github.com/turnout-ai/turnout/internal/wire"
 )
 
 // verdict is what an attempt means for the request.
@@ -70,11 +68,9 @@ func (r *request) mustNotRepeat() bool { return r.sent && r.facts.HasEffects() }
 // try attempts one candidate, on a fresh connection once more if a pooled one turned out to be closed.
 func (r *request) try(c *routing.Candidate) verdict {
 	b := &r.snap.backends[c.Endpoint.Index]
-	if c.RestingUntil != 0 {
-		// What rests because it failed may be tried as a last resort. A provider that asked to be left
-		// alone is left alone.
-		if asked := b.live.AskedUntil(); asked > time.Now().UnixNano() {
-			r.failures.asked(asked)
+	if r.attempts > 0 { // while others were tried, it may have been barred
+		if s := b.live.Standing(time.Now().UnixNano()); s.Kind == routing.Barred {
+			r.failures.barred(s)
 			return next
 		}
 	}
@@ -95,12 +91,8 @@ func (r *request) attempt(b *backend, fresh bool) verdict {
 	if r.watch.gone() {
 		return abandoned
 	}
-	r.attempts++
-	r.log.endpoint, r.log.provider = b.endpoint.Key.Name, b.endpoint.Provider
 	r.open(b)
 	p := r.route.Policy
-	r.begun = time.Now()
-	r.contentBy = r.contentDeadline(r.begun)
 	err := r.proxy.transport.Do(&r.exchange, &b.target, &upstream.Request{
 		Head:           r.writeHead(b),
 		Body:           [3][]byte{r.facts.Before(r.body), b.model, r.facts.After(r.body)},
@@ -164,6 +156,7 @@ func (r *request) writeHead(b *backend) []byte {
 // broke judges an attempt that ended without the head of an answer, or in the middle of one.
 func (r *request) broke(b *backend, err error) verdict {
 	defer r.exchange.Close()
+	r.cause = err
 	if r.watch.gone() {
 		r.conclude(b, outcomeClientGone)
 		return abandoned
@@ -185,115 +178,8 @@ func (r *request) broke(b *backend, err error) verdict {
 	return next
 }
 
-func (r *request) transportOutcome(e *upstream.Error) outcome {
-	switch {
-	case e.Timeout && r.late():
-		return outcomeDeadline
-	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
-		return outcomeDescriptors
-	case e.Timeout && e.Phase >= upstream.PhaseHead:
-		return outcomeTimeout
-	case e.Phase <= upstream.PhaseHandshake:
-		return outcomeConnect
-	case e.Phase == upstream.PhaseBody:
-		return outcomeCut
-	}
-	return outcomeReset
-}
-
-// outcome is what one attempt came to, as metrics and logs name it.
-type outcome string
-
-// The outcomes beside those of wire.Outcome.
-const (
-	outcomeConnect     outcome = "connect_error"     // no connection: refused, unresolved, unverified, too slow
-	outcomeReset       outcome = "reset"             // the connection broke before an answer
-	outcomeStale       outcome = "stale_connection"  // the same on a reused connection
-	outcomeTimeout     outcome = "timeout"           // no content in time
-	outcomeCut         outcome = "cut"               // the answer broke off
-	outcomeUnreadable  outcome = "unreadable_answer" // it is not HTTP, or not what was asked for
-	outcomeDeadline    outcome = "deadline"          // the request's own deadline ended it
-	outcomePanic       outcome = "panic"             // a defect of ours
-	outcomeDescriptors outcome = "no_descriptors"    // this process or machine has no file descriptor left
-	outcomeClientGone  outcome = "client_disconnect" // the caller left
-)
-
 // late reports whether the request's deadline has passed: what ends then says nothing about the provider.
 func (r *request) late() bool { return !time.Now().Before(r.deadline) }
-
-// open begins the books of an attempt at b.
-func (r *request) open(b *backend) {
-	b.live.Begin()
-	r.attempting = b
-}
-
-// conclude ends the current attempt: in the books, in the endpoint's health, and in what is remembered for
-// the answer. An attempt is concluded once; what comes later is not heard.
-func (r *request) conclude(b *backend, o outcome) {
-	if r.attempting != b {
-		return
-	}
-	r.attempting = nil
-	now := time.Now()
-	b.live.End()
-	b.metrics.attempt(o)
-	if o == outcomeSuccess {
-		b.live.Success(now.UnixNano())
-		return
-	}
-	r.log.lastOutcome = string(o)
-	switch o {
-	case outcomeRateLimited:
-		wish := r.retryAfter(now)
-		b.live.RateLimited(now.UnixNano(), wish)
-		r.failures.asked(b.live.AskedUntil())
-	case outcomeClientGone, outcomeStale:
-		return
-	default:
-		if countsAsFailure(o) {
-			b.live.Failure(now.UnixNano())
-		}
-	}
-	r.failures.add(o)
-}
-
-// The outcomes that providers state, by their names in package wire.
-var (
-	outcomeSuccess     = outcome(wire.Success.String())
-	outcomeRateLimited = outcome(wire.RateLimited.String())
-	// blameless are the outcomes that depend on the request alone, so that they never trip an endpoint.
-	blameless = map[outcome]bool{
-		outcome(wire.ContextLength.String()): true,
-		outcome(wire.ContentFilter.String()): true,
-		outcome(wire.Unsupported.String()):   true,
-		outcome(wire.ClientError.String()):   true,
-		outcomeDeadline:                      true,
-		outcomePanic:                         true,
-		outcomeDescriptors:                   true,
-	}
-)
-
-func countsAsFailure(o outcome) bool { return !blameless[o] }
-
-// defaultRest is how long an endpoint rests after a 429 that does not say for how long.
-const defaultRest = time.Second
-
-// retryAfter is how long the provider of the current answer asks to be left alone.
-func (r *request) retryAfter(now time.Time) time.Duration {
-	header := func(name string) string { return string(r.exchange.Header(name)) }
-	wish, said := wire.RetryHeaders{
-		RetryAfter:        header("retry-after"),
-		RetryAfterMS:      header("retry-after-ms"),
-		ResetRequests:     header("x-ratelimit-reset-requests"),
-		ResetTokens:       header("x-ratelimit-reset-tokens"),
-		RemainingRequests: header("x-ratelimit-remaining-requests"),
-		RemainingTokens:   header("x-ratelimit-remaining-tokens"),
-	}.After(now)
-	if !said {
-		return defaultRest
-	}
-	return wish
-}
 
 // abandon ends a request whose caller left: there is nobody to answer.
 func (r *request) abandon() {

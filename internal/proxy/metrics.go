@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/turnout-ai/turnout/internal/pricing"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/wire"
 )
@@ -20,6 +21,7 @@ type metrics struct {
 	duration   *prometheus.HistogramVec
 	attempts   *prometheus.CounterVec
 	tokensUsed *prometheus.CounterVec
+	cost       *prometheus.CounterVec
 	ttft       *prometheus.HistogramVec
 	panics     prometheus.Counter
 }
@@ -52,8 +54,12 @@ func newMetrics(p *Proxy, reg prometheus.Registerer) *metrics {
 		}, []string{labelNamespace, labelEndpoint, "outcome"}),
 		tokensUsed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "turnout_tokens_total",
-			Help: "Tokens that providers said an answer used. Input includes cached input, output includes reasoning.",
+			Help: "Tokens that attempts used, by type. As the provider said it: input (which includes cached_input) and output (which includes reasoning). Where it did not say, beside them: estimated_input and estimated_output.",
 		}, []string{labelNamespace, labelEndpoint, "type"}),
+		cost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_cost_usd_total",
+			Help: "US dollars that attempts cost at the endpoint's price, estimates included; absent for endpoints without one.",
+		}, []string{labelNamespace, labelEndpoint}),
 		ttft: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "turnout_time_to_first_token_seconds",
 			Help:    "Time from the beginning of an attempt to the first content of its streamed answer.",
@@ -65,7 +71,7 @@ func newMetrics(p *Proxy, reg prometheus.Registerer) *metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.ttft, m.panics)
+		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.cost, m.ttft, m.panics)
 		registerGauges(p, reg)
 	}
 	return m
@@ -90,7 +96,14 @@ func registerGauges(p *Proxy, reg prometheus.Registerer) {
 		}
 		return 0
 	})
-	gauge("turnout_endpoints_resting", "Endpoints this proxy tries only when nothing better is left.", p.resting)
+	gauge("turnout_endpoints_resting", "Endpoints this proxy tries only when nothing better is left.", func() float64 { return p.standing(routing.Resting) })
+	gauge("turnout_endpoints_barred", "Endpoints this proxy does not try, for a reason that nothing overrides.", func() float64 { return p.standing(routing.Barred) })
+	gauge("turnout_isolated", "1 while this proxy blames its own network: it can connect to no provider, and reports no failures.", func() float64 {
+		if p.health.Isolated(time.Now()) {
+			return 1
+		}
+		return 0
+	})
 	counter("turnout_access_log_dropped_total", "Access log lines lost because they could not be written fast enough.", func() float64 {
 		if p.opts.AccessLog == nil {
 			return 0
@@ -99,14 +112,15 @@ func registerGauges(p *Proxy, reg prometheus.Registerer) {
 	})
 }
 
-func (p *Proxy) resting() float64 {
+// standing is how many endpoints stand so.
+func (p *Proxy) standing(kind routing.StandingKind) float64 {
 	s := p.current.Load()
 	if s == nil {
 		return 0
 	}
 	n, now := 0, time.Now().UnixNano()
 	for i := range s.backends {
-		if _, resting := s.view.Resting(i, now); resting {
+		if s.view.Standing(i, now).Kind == kind {
 			n++
 		}
 	}
@@ -145,6 +159,7 @@ func (m *metrics) forget(last, next *routing.Table) {
 			gone := prometheus.Labels{labelNamespace: e.Key.Namespace, labelEndpoint: e.Key.Name}
 			m.attempts.DeletePartialMatch(gone)
 			m.tokensUsed.DeletePartialMatch(gone)
+			m.cost.DeletePartialMatch(gone)
 			m.ttft.DeletePartialMatch(gone)
 		}
 	}
@@ -176,18 +191,23 @@ type endpointMetrics struct {
 	key           routing.Key
 	success       prometheus.Counter
 	input, output prometheus.Counter
+	cost          prometheus.Counter // nil without a price
 	ttft          prometheus.Observer
 }
 
 func (m *metrics) endpoint(e *routing.Endpoint) endpointMetrics {
 	ns, name := e.Key.Namespace, e.Key.Name
-	return endpointMetrics{
+	em := endpointMetrics{
 		all: m, key: e.Key,
 		success: m.attempts.WithLabelValues(ns, name, string(outcomeSuccess)),
 		input:   m.tokensUsed.WithLabelValues(ns, name, "input"),
 		output:  m.tokensUsed.WithLabelValues(ns, name, "output"),
 		ttft:    m.ttft.WithLabelValues(ns, name),
 	}
+	if e.Priced {
+		em.cost = m.cost.WithLabelValues(ns, name)
+	}
+	return em
 }
 
 // attempt counts an attempt that came to o.
@@ -199,14 +219,25 @@ func (e *endpointMetrics) attempt(o outcome) {
 	e.all.attempts.WithLabelValues(e.key.Namespace, e.key.Name, string(o)).Inc()
 }
 
-// tokens counts what an answer used.
-func (e *endpointMetrics) tokens(u wire.Usage) {
+// used counts what an attempt used, and its cost in nano-dollars.
+func (e *endpointMetrics) used(u wire.Usage, cost int64, estimated bool) {
+	if e.cost != nil {
+		e.cost.Add(float64(cost) / pricing.Dollar)
+	}
+	if estimated {
+		e.tokens("estimated_input", u.Input)
+		e.tokens("estimated_output", u.Output)
+		return
+	}
 	e.input.Add(float64(u.Input))
 	e.output.Add(float64(u.Output))
-	if u.CachedInput > 0 {
-		e.all.tokensUsed.WithLabelValues(e.key.Namespace, e.key.Name, "cached_input").Add(float64(u.CachedInput))
-	}
-	if u.Reasoning > 0 {
-		e.all.tokensUsed.WithLabelValues(e.key.Namespace, e.key.Name, "reasoning").Add(float64(u.Reasoning))
+	e.tokens("cached_input", u.CachedInput)
+	e.tokens("reasoning", u.Reasoning)
+}
+
+// tokens counts tokens of a type that most answers have none of.
+func (e *endpointMetrics) tokens(kind string, n int64) {
+	if n > 0 {
+		e.all.tokensUsed.WithLabelValues(e.key.Namespace, e.key.Name, kind).Add(float64(n))
 	}
 }

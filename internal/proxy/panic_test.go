@@ -155,7 +155,7 @@ func TestAPanicInAStreamEndsThatStream(t *testing.T) {
 	if n := testutil.ToFloat64(p.metrics.attempts.WithLabelValues("default", "a", string(outcomePanic))); n != 1 {
 		t.Errorf("%v attempts count as ended by a panic, want 1", n)
 	}
-	if h := p.current.Load().backends[0].live.Read(0); h.InFlight != 0 || h.ConsecutiveFailures != 0 {
+	if h := p.current.Load().backends[0].live.Read(0); h.InFlight != 0 || h.Failures != 0 {
 		t.Errorf("the provider is blamed or still counted: %+v", h)
 	}
 	if n := testutil.ToFloat64(p.metrics.panics); n != 1 {

@@ -23,6 +23,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/turnout-ai/turnout/internal/health"
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/proxy/upstream"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
@@ -101,7 +102,7 @@ func New(opts Options) *Proxy {
 		opts:      opts,
 		log:       opts.Log,
 		transport: upstream.New(upstream.Options{}),
-		health:    health.NewRegistry(),
+		health:    health.NewRegistry(opts.Log),
 		idPrefix:  newIDPrefix(),
 	}
 	p.bodies.limit = opts.MaxBody
@@ -205,6 +206,12 @@ func (p *Proxy) Publish(t *routing.Table) {
 	}
 	p.transport.Retain(next.targetIDs())
 }
+
+// PublishStates tells what the operator has written about endpoints, by UID; see health.Registry.SetFleet.
+func (p *Proxy) PublishStates(states map[string]modelstate.State) { p.health.SetFleet(states) }
+
+// Book is what this proxy knows of its endpoints: what a report is made from.
+func (p *Proxy) Book() *health.Registry { return p.health }
 
 // serverLog passes the HTTP server's own messages on. They are about single connections.
 type serverLog struct{ log *slog.Logger }

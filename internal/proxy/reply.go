@@ -15,6 +15,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/wire"
 )
@@ -107,22 +108,78 @@ func (r *request) refusePlan() {
 		})
 		return
 	}
+	message := fmt.Sprintf("none of the %d endpoints behind %q can serve this request (%s).",
+		len(r.plan.Excluded), r.facts.Model, strings.Join(exclusionReasons(r.plan.Excluded), ", "))
+	asked, earliest, n := r.barred()
+	standby := !slices.ContainsFunc(r.plan.Excluded, func(x routing.Exclusion) bool { return x.Reason != routing.ExcludedStandby })
+	switch {
+	case n > 0 && asked:
+		r.refuseAsked(earliest, message)
+	case n > 0:
+		r.refuse(http.StatusServiceUnavailable, worthWaiting(earliest), wire.ErrorBody{Message: message, Type: serverError, Code: "all_on_standby"})
+		r.setRetryAfter(earliest)
+	case standby:
+		r.refuse(http.StatusServiceUnavailable, final, wire.ErrorBody{Message: message, Type: serverError, Code: "all_on_standby"})
+	default:
+		r.refuse(http.StatusBadRequest, final, wire.ErrorBody{Message: message, Type: invalidRequest, Code: "unsupported_request"})
+	}
+}
+
+// exclusionReasons lists why endpoints are left out, each reason once.
+func exclusionReasons(excluded []routing.Exclusion) []string {
 	var reasons []string
-	standby := true
-	for i := range r.plan.Excluded {
-		x := &r.plan.Excluded[i]
-		standby = standby && x.Reason == routing.ExcludedStandby
-		if m := x.Reason.String(); !slices.Contains(reasons, m) {
+	for i := range excluded {
+		m := excluded[i].Reason.String()
+		if excluded[i].Reason == routing.ExcludedBarred {
+			m = excluded[i].Standing.Reason.String()
+		}
+		if !slices.Contains(reasons, m) {
 			reasons = append(reasons, m)
 		}
 	}
-	message := fmt.Sprintf("none of the %d endpoints behind %q can serve this request (%s).",
-		len(r.plan.Excluded), r.facts.Model, strings.Join(reasons, ", "))
-	if standby {
-		r.refuse(http.StatusServiceUnavailable, final, wire.ErrorBody{Message: message, Type: serverError, Code: "all_on_standby"})
-		return
+	return reasons
+}
+
+// barred looks at the endpoints that the plan bars: how many they are, when the first of them is due back (0:
+// none by time), and whether all their providers have asked for a pause.
+func (r *request) barred() (asked bool, earliest int64, n int) {
+	asked = true
+	for i := range r.plan.Excluded {
+		if x := &r.plan.Excluded[i]; x.Reason == routing.ExcludedBarred {
+			n++
+			asked = asked && asksForPause(x.Standing.Reason)
+			earliest = sooner(earliest, x.Standing.Until)
+		}
 	}
-	r.refuse(http.StatusBadRequest, final, wire.ErrorBody{Message: message, Type: invalidRequest, Code: "unsupported_request"})
+	return asked, earliest, n
+}
+
+// asksForPause reports whether a provider that says so would take the same request later.
+func asksForPause(reason modelstate.Reason) bool {
+	return reason == modelstate.RateLimited || reason == modelstate.QuotaExhausted
+}
+
+// sooner is the earlier of two times; 0 is none.
+func sooner(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// refuseAsked answers a request whose endpoints are all left alone because their providers asked for it.
+func (r *request) refuseAsked(until int64, message string) {
+	r.refuse(http.StatusTooManyRequests, worthWaiting(until), wire.ErrorBody{
+		Message: message, Type: rateLimitError, Code: "rate_limit_exceeded",
+	})
+	r.setRetryAfter(until)
+}
+
+// longestWait is how long a client library may be told to wait and ask again by itself.
+const longestWait = time.Minute
+
+func worthWaiting(until int64) retry {
+	return retry(until != 0 && time.Until(time.Unix(0, until)) <= longestWait)
 }
 
 // failures is what the attempts of a request came to, for the answer when none succeeded.
@@ -150,10 +207,23 @@ func (f *failures) add(o outcome) {
 	}
 }
 
-func (f *failures) asked(until int64) {
-	if f.earliest == 0 || until < f.earliest {
-		f.earliest = until
+func (f *failures) asked(until int64) { f.earliest = sooner(f.earliest, until) }
+
+// barred notes an endpoint that was not tried because something was heard of it meanwhile.
+func (f *failures) barred(s routing.Standing) {
+	if asksForPause(s.Reason) && s.Until != 0 {
+		f.asked(s.Until)
 	}
+}
+
+// onlyPauses reports whether every attempt came to a provider that asks for a pause.
+func (f *failures) onlyPauses() bool {
+	for _, c := range f.counts[:f.kinds] {
+		if c.outcome != outcomeRateLimited && c.outcome != outcomeQuota {
+			return false
+		}
+	}
+	return f.kinds > 0
 }
 
 // only reports whether every attempt came to o.
@@ -189,12 +259,10 @@ func (r *request) giveUp() {
 				"it stores its answer, runs in the background, or uses tools that the provider runs.", f),
 			Type: serverError, Code: "not_repeated",
 		})
-	case f.earliest != 0 && (f.kinds == 0 || f.only(outcomeRateLimited)):
-		r.refuse(http.StatusTooManyRequests, retryable, wire.ErrorBody{
-			Message: fmt.Sprintf("every endpoint behind %q is rate limited by its provider; try again later (see Retry-After).", r.facts.Model),
-			Type:    rateLimitError, Code: "rate_limit_exceeded",
-		})
-		r.setRetryAfter(f.earliest)
+	case f.onlyPauses():
+		_, earliest, _ := r.barred()
+		r.refuseAsked(sooner(f.earliest, earliest), fmt.Sprintf(
+			"every endpoint behind %q is rate limited by its provider, or has spent its quota there; try again later (see Retry-After).", r.facts.Model))
 	case f.only(outcomeStale): // no provider has failed: it closed an idle connection at the same moment
 		r.refuse(http.StatusBadGateway, retryable, r.unavailable("upstream_unavailable"))
 	case f.only(outcomeTimeout) || !time.Now().Before(r.deadline):
@@ -212,8 +280,12 @@ func (r *request) unavailable(code string) wire.ErrorBody {
 	}
 }
 
-// setRetryAfter tells the caller when the first provider may be asked again, in whole seconds rounded up.
+// setRetryAfter tells the caller when the first provider may be asked again, in whole seconds rounded up. 0: nobody
+// knows.
 func (r *request) setRetryAfter(until int64) {
+	if until == 0 {
+		return
+	}
 	wait := time.Until(time.Unix(0, until)).Seconds()
 	r.ctx.Response.Header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait)))))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/turnout-ai/turnout/internal/health"
 	"github.com/turnout-ai/turnout/internal/proxy/upstream"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/wire"
@@ -44,8 +45,18 @@ type request struct {
 	// attempting is the endpoint of the attempt that is not concluded; nil between attempts. begun is when the
 	// latest attempt began, sent whether any attempt has sent anything.
 	attempting *backend
+	books      health.Attempt
 	begun      time.Time
 	sent       bool
+	// Of the latest attempt: why it broke; the estimated input; what the provider said of its use; how much text
+	// came, in quarters of a token; when the answer showed itself and when it was complete; and how long a
+	// stream took to its first content.
+	cause           error
+	inputTokens     int64
+	usage           wire.Usage
+	size            int
+	shown, complete time.Time
+	firstToken      time.Duration
 	// contentBy is by when the current attempt must have shown content.
 	contentBy time.Time
 	exchange  upstream.Exchange
@@ -88,7 +99,7 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 	r.plan.Reset()
 	r.route = routing.Route{}
 	r.failures, r.fallback = failures{}, asIsAnswer{body: r.fallback.body[:0]}
-	r.log = entry{start: r.start, id: r.id}
+	r.log = entry{start: r.start, id: r.id, tries: r.log.tries[:0]}
 	p.inFlight.Add(1)
 }
 
@@ -100,7 +111,7 @@ func (r *request) end() {
 	r.settle()
 	p := r.proxy
 	p.inFlight.Add(-1)
-	r.ctx, r.snap = nil, nil
+	r.ctx, r.snap, r.books = nil, nil, health.Attempt{}
 	p.requests.Put(r)
 }
 

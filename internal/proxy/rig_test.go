@@ -20,6 +20,7 @@ import (
 
 	"github.com/turnout-ai/turnout/internal/modelsim"
 	"github.com/turnout-ai/turnout/internal/modelsim/ledger"
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/proxy"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
@@ -88,6 +89,7 @@ func newRigWith(t *testing.T, names string, opts proxy.Options, change func(*rou
 		Key: routing.Key{Namespace: "default", Name: "chat"}, UID: "policy-chat", Models: []string{"chat"},
 		Tiers:    []routing.TierSpec{{Endpoints: strings.Fields(names)}},
 		Timeouts: calmTimeouts, Attempts: 3, Deadline: 20 * time.Second,
+		Unit: modelstate.DefaultUnit,
 	}}
 	if change != nil {
 		change(&r.input)

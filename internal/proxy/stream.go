@@ -139,15 +139,19 @@ func (s *streamAnswer) note() wire.FrameKind {
 	if s.frame.Comment {
 		return wire.Lifecycle
 	}
-	kind := wire.ClassifyFrame(s.frame.Data)
+	kind, size := wire.ClassifyFrame(s.frame.Data)
+	s.request.size += size
 	if kind&wire.Failed != 0 && s.committed {
 		s.broken = outcome(wire.ClassifyErrorFrame(s.frame.Data).String())
 		s.request.log.problem = "upstream_error"
 	}
 	if kind&wire.WithUsage != 0 {
-		s.request.log.usage = wire.FrameUsage(s.frame.Data)
+		s.request.usage = wire.FrameUsage(s.frame.Data)
 	}
 	if kind&wire.Terminal != 0 {
+		if !s.terminal {
+			s.request.complete = time.Now()
+		}
 		s.terminal = true
 		if string(s.frame.Data) == doneMarker {
 			s.request.exchange.SetReadDeadline(time.Now().Add(afterDone))
@@ -160,8 +164,11 @@ func (s *streamAnswer) note() wire.FrameKind {
 // commit begins to give the caller the stream.
 func (s *streamAnswer) commit() {
 	r := s.request
-	r.log.firstToken = time.Since(r.start)
-	s.backend.metrics.ttft.Observe(time.Since(r.begun).Seconds())
+	r.shown = time.Now()
+	r.books.Shown()
+	r.firstToken = r.shown.Sub(r.begun)
+	r.log.firstToken = r.shown.Sub(r.start)
+	s.backend.metrics.ttft.Observe(r.firstToken.Seconds())
 	r.releaseBody()
 	response := &r.ctx.Response
 	response.SetStatusCode(http.StatusOK)
@@ -268,7 +275,6 @@ func (s *streamAnswer) Close() (err error) {
 	case s.broken != "":
 		o = s.broken
 	case s.terminal:
-		s.backend.metrics.tokens(r.log.usage)
 	default:
 		o = outcomeClientGone
 		r.log.problem = string(o)

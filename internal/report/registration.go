@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,47 +23,35 @@ type registration struct {
 	// instance is nil while there is none. Its UID is the identity of this process: another object under its
 	// name would be another process's.
 	instance *v1alpha1.ProxyInstance
+	watch    *watch
 	// lease is nil while there is none. renewed is the time by this process's clock.
 	lease   *coordinationv1.Lease
 	renewed time.Time
+	// said is the status as it was written last; nil before the first, and when it is not known what the API
+	// server has. greeted says that there was a first. checked is when what there is to say was last looked at.
+	said    *v1alpha1.ProxyInstanceStatus
+	greeted bool
+	checked time.Time
+	// layout says which endpoint is on which of the pages; counted is when they were last looked at.
+	layout  layout
+	pages   []*page
+	counted time.Time
 }
 
-// errDeleted says that somebody has taken the instance away.
-var errDeleted = errors.New("the ProxyInstance is gone")
+// errDead says that this process is believed dead: its instance is gone or going, marked as ended, or its
+// numbers are being taken into the books. It then needs another one, under which it is alive.
+var errDead = errors.New("this proxy is believed dead")
 
-// round does what is due: registering, renewing, reporting. It is called again for whatever it returns an
-// error about, and each part starts from what the last round achieved.
-func (r *Reporter) round(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
-	defer cancel()
-	err := r.parts(ctx)
-	if errors.Is(err, errDeleted) {
-		r.options.Logger.WarnContext(ctx, "this proxy's ProxyInstance was deleted; registering a new one", "name", r.mine.instance.Name)
-		r.dropLease(ctx)
-		r.mine = registration{}
-		r.setName("")
-		err = r.parts(ctx)
-	}
-	return err
+func (r *Reporter) enlistDue(now time.Time) (at time.Time, ok bool) {
+	return now, r.mine.instance == nil
 }
 
-func (r *Reporter) parts(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{r.register, r.renew, r.report} {
-		if err := part(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// register creates an instance when there is none.
-func (r *Reporter) register(ctx context.Context) error {
-	if r.mine.instance != nil {
-		return nil
-	}
+// enlist creates an instance.
+func (r *Reporter) enlist(ctx context.Context) error {
 	instance := &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{
 		Namespace:    r.options.Namespace,
 		GenerateName: r.options.Name + "-",
+		Finalizers:   []string{v1alpha1.FoldFinalizer},
 	}}
 	if r.options.PodName != "" && r.options.PodUID != "" {
 		instance.OwnerReferences = []metav1.OwnerReference{
@@ -71,174 +59,117 @@ func (r *Reporter) register(ctx context.Context) error {
 		}
 	}
 	if err := r.options.Client.Create(ctx, instance); err != nil {
+		r.marked = false // The answer may be lost and the instance there: then it is one of the elders.
 		return fmt.Errorf("creating a ProxyInstance in %s: %w", r.options.Namespace, err)
 	}
-	r.mine = registration{instance: instance}
+	now := r.options.Clock.Now()
+	r.mine = registration{
+		instance: instance,
+		watch:    r.follow(ctx, instance),
+		layout:   layout{pageOf: map[string]int{}},
+		counted:  now.Add(-rand.N(r.cadence.interval)), // so that proxies that start together do not write together
+	}
+	r.looked = true
 	r.setName(instance.Name)
 	return nil
 }
 
-func (r *Reporter) setName(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.name = name
+func (r *Reporter) markDue(now time.Time) (at time.Time, ok bool) {
+	return now, r.mine.instance != nil && !r.marked
 }
 
-// untilRenewal is how long the Lease is good for.
-func (r *Reporter) untilRenewal() time.Duration {
-	return max(0, r.options.RenewEvery-r.options.Clock.Since(r.mine.renewed))
-}
-
-// renew keeps the Lease young. Before that it looks whether the instance is still this process's, since
-// whoever deletes it does not always take the Lease along.
-func (r *Reporter) renew(ctx context.Context) error {
-	if r.mine.lease == nil {
-		return r.createLease(ctx)
+// markElders says of the instances that earlier processes of this Pod have left that they have ended: nobody
+// else can know that the Pod's container has started anew. It is done once, at the start, so that two processes
+// in one Pod do not end each other for ever.
+func (r *Reporter) markElders(ctx context.Context) error {
+	if r.options.PodUID != "" {
+		var list v1alpha1.ProxyInstanceList
+		if err := r.options.Client.List(ctx, &list, client.InNamespace(r.options.Namespace)); err != nil {
+			return fmt.Errorf("looking for earlier ProxyInstances of Pod %s: %w", r.options.PodName, err)
+		}
+		for i := range list.Items {
+			elder := &list.Items[i]
+			if elder.UID == r.mine.instance.UID || elder.Status.Ended || !r.ofThisPod(elder) {
+				continue
+			}
+			if err := r.markEnded(ctx, elder); err != nil {
+				return fmt.Errorf("saying that ProxyInstance %s has ended: %w", elder.Name, err)
+			}
+		}
 	}
-	if r.untilRenewal() > 0 {
-		return nil
-	}
-	if err := r.refresh(ctx); err != nil {
-		return err
-	}
-	now := r.options.Clock.Now()
-	lease := r.mine.lease.DeepCopy()
-	lease.Spec.RenewTime = &metav1.MicroTime{Time: now}
-	err := r.options.Client.Update(ctx, lease)
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return r.reread(ctx)
-	case err != nil:
-		return fmt.Errorf("renewing Lease %s: %w", lease.Name, err)
-	}
-	r.mine.lease, r.mine.renewed = lease, now
+	r.marked = true
 	return nil
 }
 
-// createLease creates the Lease of the instance's name, owned by the instance.
-func (r *Reporter) createLease(ctx context.Context) error {
-	now, duration := r.options.Clock.Now(), int32(LeaseDuration/time.Second)
-	instance := r.mine.instance
-	lease := &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: instance.Namespace,
-			Name:      instance.Name,
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProxyInstance", Name: instance.Name, UID: instance.UID,
-			}},
-		},
-		Spec: coordinationv1.LeaseSpec{
-			HolderIdentity:       &instance.Name,
-			LeaseDurationSeconds: &duration,
-			AcquireTime:          &metav1.MicroTime{Time: now},
-			RenewTime:            &metav1.MicroTime{Time: now},
-		},
+func (r *Reporter) ofThisPod(instance *v1alpha1.ProxyInstance) bool {
+	for _, owner := range instance.OwnerReferences {
+		if owner.Kind == "Pod" && owner.UID == r.options.PodUID {
+			return true
+		}
 	}
-	err := r.options.Client.Create(ctx, lease)
-	switch {
-	case apierrors.IsAlreadyExists(err):
-		// An earlier try got through without its answer: instance names are never used twice.
-		return r.reread(ctx)
-	case err != nil:
-		return fmt.Errorf("creating Lease %s: %w", lease.Name, err)
-	}
-	r.mine.lease, r.mine.renewed = lease, now
-	return nil
+	return false
 }
 
-// reread takes over the Lease as it is now, to be renewed at once: somebody has touched it, perhaps to label
-// it. When it is gone it makes another.
-func (r *Reporter) reread(ctx context.Context) error {
-	lease := &coordinationv1.Lease{}
-	err := r.options.Client.Get(ctx, client.ObjectKeyFromObject(r.mine.instance), lease)
-	switch {
-	case apierrors.IsNotFound(err):
-		return r.createLease(ctx)
-	case err != nil:
-		return fmt.Errorf("reading Lease %s: %w", r.mine.instance.Name, err)
+// markEnded says that nothing follows under an instance: not that its numbers are complete.
+func (r *Reporter) markEnded(ctx context.Context, instance *v1alpha1.ProxyInstance) error {
+	instance.Status.Ended, instance.Status.Signals = true, nil
+	err := r.options.Client.Status().Update(ctx, instance)
+	if err == nil {
+		r.metrics.wrote(kindSignals, sizeOf(instance))
 	}
-	r.mine.lease, r.mine.renewed = lease, time.Time{}
-	return nil
+	return client.IgnoreNotFound(err)
 }
 
-// refresh reads the instance anew. It returns errDeleted when there is none, or when another one has its name.
+// refresh reads the instance anew, from the API server itself and no cache. It returns errDead when this
+// process is not believed to live.
 func (r *Reporter) refresh(ctx context.Context) error {
 	instance := &v1alpha1.ProxyInstance{}
 	err := r.options.Client.Get(ctx, client.ObjectKeyFromObject(r.mine.instance), instance)
-	switch {
-	case apierrors.IsNotFound(err), err == nil && instance.UID != r.mine.instance.UID:
-		return errDeleted
-	case err != nil:
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("reading ProxyInstance %s: %w", r.mine.instance.Name, err)
 	}
+	if err != nil || !alive(instance, r.mine.instance) {
+		return fmt.Errorf("%w: its ProxyInstance %s is gone, or about to go", errDead, r.mine.instance.Name)
+	}
 	r.mine.instance = instance
+	r.setCadence(readCadence(&instance.Spec))
 	return nil
 }
 
-// report writes the status if it differs from what was written last.
-func (r *Reporter) report(ctx context.Context) error {
-	r.mu.Lock()
-	current := r.current
-	r.mu.Unlock()
-	instance := r.mine.instance.DeepCopy()
-	changed := instance.Status.Version != r.options.Version || instance.Status.Address != r.options.Address
-	instance.Status.Version, instance.Status.Address = r.options.Version, r.options.Address
-	if current != nil {
-		changed = meta.SetStatusCondition(&instance.Status.Conditions, r.condition(*current)) || changed
-	}
-	if !changed {
-		return nil
-	}
-	err := r.options.Client.Status().Update(ctx, instance)
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		if err := r.refresh(ctx); err != nil {
-			return err
-		}
-		return fmt.Errorf("writing the status of ProxyInstance %s: %w", instance.Name, err)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the status of ProxyInstance %s: %w", instance.Name, err)
-	}
-	r.mine.instance = instance
-	return nil
+// alive reports whether the instance, as it was found, is still the one that was registered, and in force.
+func alive(found, registered *v1alpha1.ProxyInstance) bool {
+	return found.UID == registered.UID && found.DeletionTimestamp.IsZero() && !found.Status.Ended
 }
 
-func (r *Reporter) condition(current Current) metav1.Condition {
-	status := metav1.ConditionFalse
-	if current.Status {
-		status = metav1.ConditionTrue
-	}
-	return metav1.Condition{
-		Type: v1alpha1.ConditionCurrent, Status: status, Reason: current.Reason, Message: current.Message,
-		ObservedGeneration: r.mine.instance.Generation,
-		LastTransitionTime: metav1.NewTime(r.options.Clock.Now()),
-	}
-}
-
-// farewell takes the instance and its Lease away. What cannot be deleted now is deleted by the operator, once
-// the Lease is old.
-func (r *Reporter) farewell(ctx context.Context) {
+// bury gives up an instance. What its pages hold stays on record under it, and is carried over (see settle).
+func (r *Reporter) bury(ctx context.Context, cause error) {
+	ctx, cancel := context.WithTimeout(ctx, requestsTimeout)
+	defer cancel()
 	if r.mine.instance == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
-	defer cancel()
-	uid := r.mine.instance.UID
-	err := r.options.Client.Delete(ctx, r.mine.instance, client.Preconditions{UID: &uid})
-	if client.IgnoreNotFound(err) != nil {
-		r.options.Logger.WarnContext(ctx, "this proxy's ProxyInstance could not be deleted; the operator will do it", "error", err)
-		return
-	}
+	r.options.Logger.WarnContext(ctx, "registering a new ProxyInstance", "name", r.mine.instance.Name, "cause", cause)
+	r.mine.watch.stop()
+	r.abandon(ctx)
 	r.dropLease(ctx)
+	r.former = append(r.former, r.mine.pages...)
+	r.mine = registration{}
+	r.setName("")
+	// Whoever takes away instances as fast as they come must not be answered as fast.
+	if r.deaths++; r.deaths > 1 {
+		r.enlisting.notBefore = r.options.Clock.Now().Add(retryAfter(r.deaths - 1))
+	}
 }
 
-// dropLease deletes the Lease without waiting for the garbage collector, if that works.
-func (r *Reporter) dropLease(ctx context.Context) {
-	if r.mine.lease == nil {
-		return
+// abandon says of the instance that it has ended, if it is still there: its signals would stand beside those of
+// the next one. Without it the operator finds out by the Lease.
+func (r *Reporter) abandon(ctx context.Context) {
+	instance := &v1alpha1.ProxyInstance{}
+	err := r.options.Client.Get(ctx, client.ObjectKeyFromObject(r.mine.instance), instance)
+	if err == nil && instance.UID == r.mine.instance.UID && !instance.Status.Ended {
+		err = r.markEnded(ctx, instance)
 	}
-	uid := r.mine.lease.UID
-	if err := r.options.Client.Delete(ctx, r.mine.lease, client.Preconditions{UID: &uid}); client.IgnoreNotFound(err) != nil {
-		r.options.Logger.DebugContext(ctx, "the Lease of a deleted ProxyInstance is left to the garbage collector", "error", err)
+	if client.IgnoreNotFound(err) != nil {
+		r.options.Logger.DebugContext(ctx, "a ProxyInstance that was given up is left to the operator", "name", r.mine.instance.Name, "error", err)
 	}
 }

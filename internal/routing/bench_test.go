@@ -11,20 +11,33 @@ import (
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
-// atomicLive has the cost of a real Live: an atomic read for each endpoint, an atomic increment for each turn.
+// atomicLive has the cost of a real Live: atomic reads for each endpoint, an atomic increment for each turn and
+// for each on trial.
 type atomicLive struct {
+	kind  []atomic.Uint32
 	until []atomic.Int64
+	asked []atomic.Uint64
 	turns []atomic.Uint64
 }
 
 func newAtomicLive(t *routing.Table) *atomicLive {
-	return &atomicLive{until: make([]atomic.Int64, len(t.Endpoints)), turns: make([]atomic.Uint64, t.Turns)}
+	n := len(t.Endpoints)
+	return &atomicLive{
+		kind: make([]atomic.Uint32, n), until: make([]atomic.Int64, n), asked: make([]atomic.Uint64, n),
+		turns: make([]atomic.Uint64, t.Turns),
+	}
 }
 
-func (l *atomicLive) Resting(endpoint int, now int64) (int64, bool) {
+func (l *atomicLive) Standing(endpoint int, now int64) routing.Standing {
 	until := l.until[endpoint].Load()
-	return until, until > now
+	if until != 0 && until <= now {
+		return routing.Standing{}
+	}
+	return routing.Standing{Kind: routing.StandingKind(l.kind[endpoint].Load()), Until: until}
 }
+
+// TakeTrial takes one in ten.
+func (l *atomicLive) TakeTrial(endpoint int, _ int64) bool { return l.asked[endpoint].Add(1)%10 == 1 }
 
 func (l *atomicLive) NextTurn(turn int) uint64 { return l.turns[turn].Add(1) - 1 }
 
@@ -59,9 +72,18 @@ func planCases(run func(name string, route routing.Route, live *atomicLive)) {
 		run(fmt.Sprintf("BelowThePolicy/%d", size), below, newAtomicLive(table))
 		resting := newAtomicLive(table)
 		for i := range resting.until {
+			resting.kind[i].Store(uint32(routing.Resting))
 			resting.until[i].Store(int64(1000 + i*7919%size))
 		}
 		run(fmt.Sprintf("AllResting/%d", size), routing.Route{Policy: table.Policies[0]}, resting)
+		mixed := newAtomicLive(table)
+		for i := range mixed.kind {
+			if kind := i % 16; kind <= int(routing.Barred) {
+				mixed.kind[i].Store(uint32(kind))
+				mixed.until[i].Store(int64(1000 + i*7919%size))
+			}
+		}
+		run(fmt.Sprintf("SomeOnTrialRestingBarred/%d", size), routing.Route{Policy: table.Policies[0]}, mixed)
 	}
 }
 

@@ -5,11 +5,13 @@ package routing
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/turnout-ai/turnout/internal/capability"
+	"github.com/turnout-ai/turnout/internal/modelstate"
 )
 
 // Reasons of a Refusal that Build gives. They are those of the API's conditions.
@@ -38,12 +40,13 @@ func Build(in Input) *Table {
 	}
 	// Turns are numbered while the policies are filled, in the order of the table, so that equal inputs give
 	// equal numbers.
-	b := builder{pools: newPools(t.Endpoints), taken: make([]int, len(t.Endpoints))}
+	b := builder{pools: newPools(t.Endpoints), taken: make([]int, len(t.Endpoints)), held: make([][]byte, len(t.Endpoints))}
 	for i, p := range t.Policies {
 		b.round = i + 1
 		b.fill(p)
 	}
 	t.Turns = b.turns
+	b.units(t)
 	t.names = newIndex(t)
 	return t
 }
@@ -89,6 +92,7 @@ func newEndpoints(specs []EndpointSpec) []*Endpoint {
 // others are not: the endpoint then stands in its policies' pools on Standby, where its owner looks for it,
 // instead of vanishing from them.
 func (e *Endpoint) resolve() {
+	e.Refused = e.Misfit
 	to, problem := parseURL(e.URL)
 	if problem != "" {
 		e.Refused = Refusal{Reason: ReasonInvalidURL, Message: problem}
@@ -181,6 +185,30 @@ type builder struct {
 	turns int
 	// scratch collects a tier before its length is known.
 	scratch []*Endpoint
+	// held are, for each endpoint, the policies that have it, as their places in the table: four bytes each, so
+	// that a list can be the key of a map.
+	held [][]byte
+}
+
+// onlyDefault is how an endpoint in no policy is judged.
+var onlyDefault = []modelstate.Unit{modelstate.DefaultUnit}
+
+// units gives each endpoint the units of its policies. Policies were filled by name, so they are in order.
+// Endpoints of the same policies share one list: where every policy of a large namespace has every endpoint, the
+// lists would be larger than all the rest.
+func (b *builder) units(t *Table) {
+	lists := map[string][]modelstate.Unit{"": onlyDefault}
+	for _, e := range t.Endpoints {
+		held := b.held[e.Index]
+		units := lists[string(held)]
+		if units == nil {
+			for ; len(held) > 0; held = held[4:] {
+				units = append(units, t.Policies[binary.LittleEndian.Uint32(held)].Unit)
+			}
+			lists[string(b.held[e.Index])] = units
+		}
+		e.Units = units
+	}
 }
 
 // fill gives the policy its tiers and counts. A policy that is refused keeps its tiers without endpoints, so
@@ -200,6 +228,7 @@ func (b *builder) fill(p *Policy) {
 		}
 		for _, e := range p.Tiers[i].Endpoints {
 			p.Total++
+			b.held[e.Index] = binary.LittleEndian.AppendUint32(b.held[e.Index], uint32(b.round-1))
 			if e.Standby == (Refusal{}) {
 				p.Active++
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -122,6 +123,9 @@ func TestAddressProblemLetsOrdinaryAddressesThrough(t *testing.T) {
 func TestEndpointsOnStandby(t *testing.T) {
 	secret := routing.Refusal{Reason: "SecretNotFound", Message: "there is no Secret"}
 	unresolved := func(e *routing.EndpointSpec) { e.Unresolved = secret }
+	misfit := func(e *routing.EndpointSpec) {
+		e.Misfit = routing.Refusal{Reason: "InvalidSchedule", Message: "spec.maintenance[0].schedule: no"}
+	}
 	for name, tc := range map[string]struct {
 		spec        routing.EndpointSpec
 		wantStandby string
@@ -133,6 +137,8 @@ func TestEndpointsOnStandby(t *testing.T) {
 		"a misspelt capability":                          {spec: endpoint("e", offering("ocr", "chat-completions")), wantStandby: "UnknownCapability", wantRefused: "UnknownCapability", wantMessage: "did you mean chat-completion"},
 		"a missing Secret":                               {spec: endpoint("e", unresolved), wantStandby: "SecretNotFound", wantMessage: secret.Message},
 		"a refused spec comes before a missing Secret":   {spec: endpoint("e", at("x"), unresolved), wantStandby: "InvalidURL", wantRefused: "InvalidURL", wantMessage: "spec.url"},
+		"a schedule that is not understood":              {spec: endpoint("e", misfit, unresolved), wantStandby: "InvalidSchedule", wantRefused: "InvalidSchedule", wantMessage: "spec.maintenance"},
+		"a URL is told before a schedule":                {spec: endpoint("e", at("x"), misfit), wantStandby: "InvalidURL", wantRefused: "InvalidURL", wantMessage: "spec.url"},
 		"suspension comes before everything else":        {spec: endpoint("e", at("x"), unresolved, suspended), wantStandby: "Manual", wantRefused: "InvalidURL", wantMessage: "spec.suspend"},
 		"a capability is told before a URL, as one word": {spec: endpoint("e", at("x"), offering("typo")), wantStandby: "UnknownCapability", wantRefused: "UnknownCapability", wantMessage: "spec.capabilities"},
 	} {
@@ -153,6 +159,39 @@ func TestEndpointsOnStandby(t *testing.T) {
 				t.Errorf("the policy counts %d of %d active, want %d of 1", p.Active, p.Total, wantActive)
 			}
 		})
+	}
+}
+
+func TestEndpointsAreJudgedByThePoliciesThatHaveThem(t *testing.T) {
+	judging := func(name string) func(*routing.PolicySpec) {
+		return func(p *routing.PolicySpec) {
+			p.Unit = modelstate.Unit{Policy: name, ConsecutiveFailures: int64(len(name))}
+		}
+	}
+	table := routing.Build(routing.Input{
+		Endpoints: []routing.EndpointSpec{endpoint("alone"), endpoint("both"), endpoint("both-too"), endpoint("one"), endpoint("elsewhere", inNamespace("other"))},
+		Policies: []routing.PolicySpec{
+			policy("b", 1, models("m"), tiers(listing("both", "one", "both-too"), listing("both")), judging("b")),
+			policy("a", 2, models("n"), tiers(listing("one"), listing("both-too"), listing("both")), judging("a")),
+			policy("c", 3, models("o"), tiers(listing("alone")), serving("typo"), judging("c")), // refused: it has no endpoints
+			policy("b", 1, policyIn("other"), serving(chat), judging("theirs")),
+			policy("d", 1, models("p"), tiers(listing("one", "unknown")), judging("d")),
+		},
+	})
+	want := map[string][]string{
+		"default/alone": {""}, "default/both": {"a", "b"}, "default/both-too": {"a", "b"}, "default/one": {"a", "b", "d"}, "other/elsewhere": {"theirs"},
+	}
+	got := map[string][]string{}
+	for _, e := range table.Endpoints {
+		for _, unit := range e.Units {
+			got[e.Key.String()] = append(got[e.Key.String()], unit.Policy)
+			if unit.Policy == "" && unit != modelstate.DefaultUnit {
+				t.Errorf("%s is judged by %+v", e.Key, unit)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -12,7 +12,10 @@ import (
 	"crypto/x509"
 	"time"
 
+	"github.com/turnout-ai/turnout/internal/calendar"
 	"github.com/turnout-ai/turnout/internal/capability"
+	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/pricing"
 )
 
 // Key names an object: namespace and name, unique among objects of one kind.
@@ -138,6 +141,21 @@ type EndpointSpec struct {
 	ContextWindow   int64
 	MaxOutputTokens int64
 	Suspended       bool
+	// Configuration identifies URL, Model and Credential without giving them away: evidence about another one
+	// says nothing about this one. Empty while the Secret cannot be read: then it may be any.
+	Configuration string
+	// Price is what an answer costs; it means something only when Priced is true.
+	Price  pricing.Price
+	Priced bool
+	// QuotaPeriod and BudgetPeriod are the periods over which use is counted. QuotaDeclared says that the
+	// user has named the former, so that a spent quota may be expected back at its end.
+	QuotaPeriod, BudgetPeriod calendar.Period
+	QuotaDeclared             bool
+	// Maintenance are the windows in which the endpoint takes no traffic.
+	Maintenance []calendar.Window
+	// Misfit is set when a value of the spec is well-formed but cannot be acted on: InvalidSchedule or
+	// InvalidTimeZone. Such an endpoint takes no traffic.
+	Misfit Refusal
 
 	Credential Credential
 	TLS        TLS
@@ -215,6 +233,8 @@ type PolicySpec struct {
 	// Attempts is at least 1.
 	Attempts int
 	Deadline time.Duration
+	// Unit is how the policy wants its endpoints judged; its Policy is Key.Name.
+	Unit modelstate.Unit
 }
 
 // Node is a node of the capability tree; see package capability.

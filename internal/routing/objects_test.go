@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -103,28 +104,51 @@ func tierNames(p *routing.Policy) [][]string {
 	return all
 }
 
-// order returns the names of the plan's candidates; those that rest in parentheses.
+// order returns the names of the plan's candidates; those that rest in parentheses, those on trial with a
+// question mark.
 func order(p *routing.Plan) []string {
 	var names []string
 	for _, c := range p.Order {
 		name := c.Endpoint.Key.Name
-		if c.RestingUntil != 0 {
+		switch c.Standing.Kind {
+		case routing.Resting:
 			name = "(" + name + ")"
+		case routing.OnTrial:
+			name += "?"
+		default:
 		}
 		names = append(names, name)
 	}
 	return names
 }
 
-// live is a Live whose endpoints rest until the given times, and that counts turns.
+// live is a Live whose endpoints rest until the given times or stand as they are told to, and that counts.
 type live struct {
-	until map[int]int64
+	until    map[int]int64
+	standing map[int]routing.Standing
+	// share are the endpoints on trial that take every request; the others take none.
+	share map[int]bool
+	// asked counts the requests that could have gone to each.
+	asked map[int]int
 	turns map[int]uint64
 }
 
-func (l *live) Resting(endpoint int, now int64) (int64, bool) {
-	until := l.until[endpoint]
-	return until, until > now
+func (l *live) Standing(endpoint int, now int64) routing.Standing {
+	if standing, told := l.standing[endpoint]; told {
+		return standing
+	}
+	if until := l.until[endpoint]; until > now {
+		return routing.Standing{Kind: routing.Resting, Reason: modelstate.ErrorThreshold, Until: until}
+	}
+	return routing.Standing{}
+}
+
+func (l *live) TakeTrial(endpoint int, _ int64) bool {
+	if l.asked == nil {
+		l.asked = map[int]int{}
+	}
+	l.asked[endpoint]++
+	return l.share[endpoint]
 }
 
 func (l *live) NextTurn(turn int) uint64 {
@@ -140,8 +164,8 @@ func dump(t *routing.Table) string {
 	var b strings.Builder
 	namespaces := map[string]bool{}
 	for _, e := range t.Endpoints {
-		fmt.Fprintf(&b, "%+v %d %v %s %s %s %s %v %v\n", e.EndpointSpec, e.Index, e.Nodes, e.Scheme, e.Address, e.Host,
-			e.BasePath, e.Standby, e.Refused)
+		fmt.Fprintf(&b, "%+v %d %v %s %s %s %s %v %v %v\n", e.EndpointSpec, e.Index, e.Nodes, e.Scheme, e.Address, e.Host,
+			e.BasePath, e.Standby, e.Refused, e.Units)
 	}
 	for _, p := range t.Policies {
 		namespaces[p.Key.Namespace] = true
@@ -217,9 +241,12 @@ func randomEndpoint(r *rand.Rand, i int) routing.EndpointSpec {
 	if r.IntN(8) == 0 {
 		e.Unresolved = routing.Refusal{Reason: "SecretNotFound", Message: "there is no Secret"}
 	}
+	if r.IntN(8) == 0 {
+		e.Misfit = routing.Refusal{Reason: "InvalidTimeZone", Message: "there is no such zone"}
+	}
 	if r.IntN(2) == 0 { // half of them plainly right, so that plans have something to order
 		e.URL, e.Capabilities, e.Suspended = someURLs[0], someCapabilities[:1+r.IntN(3)], false
-		e.Delivery, e.Unresolved = bothWays, routing.Refusal{}
+		e.Delivery, e.Unresolved, e.Misfit = bothWays, routing.Refusal{}, routing.Refusal{}
 	}
 	return e
 }
@@ -233,6 +260,7 @@ func randomPolicy(r *rand.Rand, i int) routing.PolicySpec {
 		Models:     some(r, someModels, 3),
 		Capability: pick(r, someCapabilities),
 		Attempts:   3,
+		Unit:       modelstate.Unit{Policy: fmt.Sprintf("unit-%d", i)},
 	}
 	for range r.IntN(4) {
 		p.Tiers = append(p.Tiers, randomTier(r))
@@ -276,10 +304,16 @@ func randomFacts(r *rand.Rand) routing.Facts {
 }
 
 func randomLive(r *rand.Rand, t *routing.Table) *live {
-	l := &live{until: map[int]int64{}}
+	l := &live{until: map[int]int64{}, standing: map[int]routing.Standing{}, share: map[int]bool{}}
 	for i := range t.Endpoints {
-		if r.IntN(3) == 0 {
+		switch r.IntN(6) {
+		case 0, 1:
 			l.until[i] = int64(r.IntN(4))
+		case 2:
+			l.standing[i] = routing.Standing{
+				Kind: routing.StandingKind(r.IntN(4)), Reason: modelstate.Reason(1 + r.IntN(12)), Until: int64(r.IntN(4)),
+			}
+			l.share[i] = r.IntN(2) == 0
 		}
 	}
 	return l

@@ -4,7 +4,6 @@
 package routing
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -88,14 +87,16 @@ func (e *Endpoint) offers(asked Node) bool {
 // Plan decides for one request which of the policy's endpoints to try in which order, and writes it to into,
 // together with those left out and why. Each endpoint of the policy is in one of the two lists, once.
 //
-// Hard filters come first; what they leave is ordered tier by tier with the tier's strategy. Endpoints that
-// rest come after all others of all tiers, the one due back first: a verdict about health is advice, so a
-// pool whose members all rest is still tried. live may be nil: then nothing rests and every turn is the first.
+// Hard filters come first, and then what nothing overrides: the barred. What is left is ordered tier by tier
+// with the tier's strategy. After all of that come endpoints on trial that have had their share, in that order
+// too, and last those that rest, the one due back first: a verdict about health is advice, so a pool whose
+// members all rest is still tried. live may be nil: then all are in service and every turn is the first.
 //
-// Plan allocates only to grow into's slices, and asks live for a turn once for each round-robin tier that has
-// a choice.
+// Plan allocates only to grow into's slices. It asks live how each endpoint stands once, for a share of the
+// trial only of those that are on trial, and for a turn once for each round-robin tier that has a choice.
 func (r Route) Plan(f Facts, live Live, now int64, into *Plan) {
-	into.Order, into.Excluded, into.resting = into.Order[:0], into.Excluded[:0], into.resting[:0]
+	into.Order, into.Excluded = into.Order[:0], into.Excluded[:0]
+	into.later, into.returns = into.later[:0], into.returns[:0]
 	if r.Policy == nil {
 		return
 	}
@@ -112,17 +113,64 @@ func (r Route) Plan(f Facts, live Live, now int64, into *Plan) {
 		for _, e := range tier.Endpoints {
 			if reason, missing := e.exclude(&f, asked); reason != 0 {
 				into.Excluded = append(into.Excluded, Exclusion{Endpoint: e, Tier: i, Reason: reason, Missing: missing})
-			} else if until, resting := live.Resting(e.Index, now); resting {
-				into.resting = append(into.resting, Candidate{Endpoint: e, Tier: i, RestingUntil: until})
-			} else {
-				into.Order = append(into.Order, Candidate{Endpoint: e, Tier: i})
+				continue
 			}
+			into.place(Candidate{Endpoint: e, Tier: i, Standing: live.Standing(e.Index, now)}, live, now)
 		}
 		tier.arrange(into.Order[first:], live)
 	}
-	// Stable: of two that are due back together, the one listed first.
-	slices.SortStableFunc(into.resting, func(a, b Candidate) int { return cmp.Compare(a.RestingUntil, b.RestingUntil) })
-	into.Order = append(into.Order, into.resting...)
+	slices.SortFunc(into.returns, compareReturns)
+	for _, back := range into.returns {
+		into.Order = append(into.Order, into.later[back.at])
+	}
+}
+
+// place puts a candidate where its standing says: among those in service, after them, or out.
+func (p *Plan) place(c Candidate, live Live, now int64) {
+	switch c.Standing.Kind {
+	case InService:
+		p.Order = append(p.Order, c)
+	case OnTrial:
+		if live.TakeTrial(c.Endpoint.Index, now) {
+			p.Order = append(p.Order, c)
+			return
+		}
+		c.Standing.Until = 0
+		p.wait(c, math.MinInt64) // before all that rest, and of several the one listed first
+	case Resting:
+		due := c.Standing.Until
+		if due == 0 {
+			due = math.MaxInt64 // never is last
+		}
+		p.wait(c, due)
+	case Barred:
+		p.Excluded = append(p.Excluded, Exclusion{Endpoint: c.Endpoint, Tier: c.Tier, Reason: ExcludedBarred, Standing: c.Standing})
+	}
+}
+
+// back is when a candidate that is tried later comes back, and its place among those. Sorting these instead of the
+// candidates takes half the time, and a pool of which everything rests is when it counts.
+type back struct {
+	due int64
+	at  int
+}
+
+// wait puts a candidate among those that are tried later.
+func (p *Plan) wait(c Candidate, due int64) {
+	p.returns = append(p.returns, back{due: due, at: len(p.later)})
+	p.later = append(p.later, c)
+}
+
+// compareReturns puts what is due first first, and of two that are due together the one listed first.
+func compareReturns(a, b back) int {
+	switch {
+	case a.due < b.due:
+		return -1
+	case a.due > b.due:
+		return 1
+	default:
+		return a.at - b.at
+	}
 }
 
 // arrange puts the tier's candidates, given in listed order, into the order of its strategy.
@@ -148,12 +196,13 @@ func rotate(candidates []Candidate, start int) {
 func (p *Plan) Reset() {
 	clear(p.Order[:cap(p.Order)])
 	clear(p.Excluded[:cap(p.Excluded)])
-	clear(p.resting[:cap(p.resting)])
-	p.Order, p.Excluded, p.resting = p.Order[:0], p.Excluded[:0], p.resting[:0]
+	clear(p.later[:cap(p.later)])
+	p.Order, p.Excluded, p.later = p.Order[:0], p.Excluded[:0], p.later[:0]
 }
 
 // calm is the Live of a table without live state.
 type calm struct{}
 
-func (calm) Resting(int, int64) (int64, bool) { return 0, false }
-func (calm) NextTurn(int) uint64              { return 0 }
+func (calm) Standing(int, int64) Standing { return Standing{} }
+func (calm) TakeTrial(int, int64) bool    { return true }
+func (calm) NextTurn(int) uint64          { return 0 }

@@ -6,11 +6,14 @@ package routing_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -217,9 +220,134 @@ func TestPlanOrder(t *testing.T) {
 				if want := int(c.Endpoint.Key.Name[0] - 'a'); c.Tier != want {
 					t.Errorf("%s is in tier %d, want %d", c.Endpoint.Key.Name, c.Tier, want)
 				}
-				if until := tc.until[c.Endpoint.Index]; c.RestingUntil != 0 && c.RestingUntil != until {
-					t.Errorf("%s rests until %d, want %d", c.Endpoint.Key.Name, c.RestingUntil, until)
+				if until := tc.until[c.Endpoint.Index]; c.Standing.Until != 0 && c.Standing.Until != until {
+					t.Errorf("%s rests until %d, want %d", c.Endpoint.Key.Name, c.Standing.Until, until)
 				}
+			}
+		})
+	}
+}
+
+func TestStandingsDecideThePlace(t *testing.T) {
+	const a1, a2, a3, b1, b2 = 0, 1, 2, 3, 4 // a policy of two tiers: a3, a1, a2 and b1, b2
+	trial := routing.Standing{Kind: routing.OnTrial, Reason: modelstate.ErrorThreshold, Until: 999}
+	barred := routing.Standing{Kind: routing.Barred, Reason: modelstate.QuotaExhausted, Until: 3_600_000_000_000}
+	rests := func(until int64) routing.Standing {
+		return routing.Standing{Kind: routing.Resting, Reason: modelstate.ProviderOutage, Until: until}
+	}
+	for name, tc := range map[string]struct {
+		strategy     routing.Strategy
+		standing     map[int]routing.Standing
+		share        map[int]bool
+		want         []string
+		wantExcluded string
+		wantAsked    map[int]int
+	}{
+		"one on trial stands in its place for its share of the requests": {
+			standing: map[int]routing.Standing{a1: trial}, share: map[int]bool{a1: true},
+			want: []string{"a3", "a1?", "a2", "b1", "b2"}, wantAsked: map[int]int{a1: 1},
+		},
+		"and after all in service of all tiers for the others": {
+			standing: map[int]routing.Standing{a3: trial},
+			want:     []string{"a1", "a2", "b1", "b2", "a3?"}, wantAsked: map[int]int{a3: 1},
+		},
+		"several on trial keep the listed order": {
+			standing: map[int]routing.Standing{a3: trial, a1: {Kind: routing.OnTrial, Until: 1}, b1: {Kind: routing.OnTrial}},
+			want:     []string{"a2", "b2", "a3?", "a1?", "b1?"}, wantAsked: map[int]int{a3: 1, a1: 1, b1: 1},
+		},
+		"on trial comes before resting": {
+			standing: map[int]routing.Standing{a3: rests(1), b2: trial},
+			want:     []string{"a1", "a2", "b1", "b2?", "(a3)"}, wantAsked: map[int]int{b2: 1},
+		},
+		"of those that rest the one due back first, and last what no time brings back": {
+			standing: map[int]routing.Standing{a3: rests(0), a1: rests(30), a2: rests(20), b1: rests(0), b2: rests(20)},
+			want:     []string{"(a2)", "(b2)", "(a1)", "(a3)", "(b1)"},
+		},
+		"one that is barred is not tried, also when nothing else is left": {
+			standing:     map[int]routing.Standing{a1: barred, a2: barred, a3: barred, b1: barred, b2: {Kind: routing.Barred, Reason: modelstate.ProviderAuthFailure}},
+			wantExcluded: "a3: is on standby, QuotaExhausted until 1970-01-01T01:00:00Z; a1: is on standby, QuotaExhausted until 1970-01-01T01:00:00Z; a2: is on standby, QuotaExhausted until 1970-01-01T01:00:00Z; b1: is on standby, QuotaExhausted until 1970-01-01T01:00:00Z; b2: is on standby, ProviderAuthFailure",
+		},
+		"turns are taken by those in service and those on trial with a share": {
+			strategy: routing.RoundRobin,
+			standing: map[int]routing.Standing{a1: trial, b1: trial}, share: map[int]bool{a1: true},
+			want: []string{"a3", "a1?", "a2", "b2", "b1?"}, wantAsked: map[int]int{a1: 1, b1: 1},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := tieredTable(tc.strategy, tc.strategy)
+			health := &live{standing: tc.standing, share: tc.share}
+			var plan routing.Plan
+			routing.Route{Policy: table.Policies[0]}.Plan(routing.Facts{}, health, 0, &plan)
+			if diff := cmp.Diff(tc.want, order(&plan)); diff != "" {
+				t.Errorf("order (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.wantAsked, health.asked); diff != "" {
+				t.Errorf("asked for a share (-want +got):\n%s", diff)
+			}
+			plan.Excluded = slices.DeleteFunc(plan.Excluded, func(x routing.Exclusion) bool { return x.Reason != routing.ExcludedBarred })
+			if diff := cmp.Diff(tc.wantExcluded, plan.ExcludedMessage()); diff != "" {
+				t.Errorf("excluded (-want +got):\n%s", diff)
+			}
+			for _, x := range plan.Excluded {
+				if x.Standing != tc.standing[x.Endpoint.Index] {
+					t.Errorf("%s is excluded as %+v", x.Endpoint.Key, x.Standing)
+				}
+			}
+		})
+	}
+}
+
+func TestTheOrderOfHardFiltersAndStandings(t *testing.T) {
+	table := tieredTable(routing.Priority, routing.Priority)
+	health := &live{standing: map[int]routing.Standing{0: {Kind: routing.Barred, Reason: modelstate.ModelNotFound}, 1: {Kind: routing.OnTrial}}}
+	var plan routing.Plan
+	routing.Route{Policy: table.Policies[0]}.Plan(routing.Facts{Operation: routing.Embeddings}, health, 0, &plan)
+	for _, x := range plan.Excluded {
+		if x.Reason == routing.ExcludedBarred {
+			t.Errorf("%s: what a request asks for comes before how an endpoint stands", x.Message())
+		}
+	}
+	if len(health.asked) != 0 {
+		t.Error("a request that an endpoint on trial cannot serve counts against its share")
+	}
+}
+
+func TestAStandingSpeaks(t *testing.T) {
+	for want, standing := range map[string]routing.Standing{
+		"in service":                    {},
+		"on trial":                      {Kind: routing.OnTrial},
+		"on trial after ErrorThreshold": {Kind: routing.OnTrial, Reason: modelstate.ErrorThreshold, Until: 5},
+		"ProbeFailed":                   {Kind: routing.Resting, Reason: modelstate.ProbeFailed},
+		"RateLimited until 2026-03-01T00:00:00Z": {
+			Kind: routing.Barred, Reason: modelstate.RateLimited, Until: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixNano(),
+		},
+	} {
+		if got := standing.String(); got != want {
+			t.Errorf("%#v says %q, want %q", standing, got, want)
+		}
+	}
+}
+
+func TestAStandingSaysHowLongItStillLasts(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+	for name, tc := range map[string]struct {
+		kind      routing.StandingKind
+		until     int64
+		remaining string
+		says      string
+	}{
+		"it rests":                   {routing.Resting, now + 42*int64(time.Second), "42s", "ErrorThreshold until 2026-03-01T00:00:42Z, for another 42s"},
+		"it is barred":               {routing.Barred, now + int64(time.Hour), "1h0m0s", "ErrorThreshold until 2026-03-01T01:00:00Z, for another 1h0m0s"},
+		"a second begun is one":      {routing.Barred, now + 1, "1s", "ErrorThreshold until 2026-03-01T00:00:00Z, for another 1s"},
+		"it is over":                 {routing.Barred, now, "", "ErrorThreshold until 2026-03-01T00:00:00Z"},
+		"no time ends it":            {routing.Barred, 0, "", "ErrorThreshold"},
+		"on trial there is none":     {routing.OnTrial, now + int64(time.Hour), "", "on trial after ErrorThreshold"},
+		"in service there is no end": {routing.InService, now + int64(time.Hour), "", "in service"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := routing.Standing{Kind: tc.kind, Reason: modelstate.ErrorThreshold, Until: tc.until}
+			if got := s.CooldownRemaining(now); got != tc.remaining || s.At(now) != tc.says {
+				t.Errorf("%q, %q; want %q, %q", got, s.At(now), tc.remaining, tc.says)
 			}
 		})
 	}
@@ -281,6 +409,7 @@ func TestWords(t *testing.T) {
 		"Feature":                routing.ExcludedFeature,
 		"ContextWindow":          routing.ExcludedContextWindow,
 		"MaxOutputTokens":        routing.ExcludedMaxOutputTokens,
+		"99":                     routing.ExclusionReason(99),
 		"Synchronous, Streaming": bothWays,
 		"":                       routing.Features(0),
 		"ToolCalling, StructuredOutput, JSONMode, Vision, Audio, Reasoning, Logprobs": routing.Features(127),

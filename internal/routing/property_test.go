@@ -7,6 +7,7 @@ import (
 	stdcmp "cmp"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -89,7 +90,7 @@ func comparePlaces(a, b place) int {
 
 // passes is the filters as the design says them, one after the other, from the spec alone.
 func passes(e *routing.Endpoint, f routing.Facts) bool {
-	return !e.Suspended && e.Refused == (routing.Refusal{}) && e.Unresolved == (routing.Refusal{}) &&
+	return !e.Suspended && e.Refused == (routing.Refusal{}) && e.Unresolved == (routing.Refusal{}) && e.Misfit == (routing.Refusal{}) &&
 		(f.Operation == 0 || takes(e, f.Operation)) &&
 		f.Delivery&^e.Delivery == 0 &&
 		(!e.FeaturesKnown || f.Features&^e.Features == 0) &&
@@ -140,23 +141,53 @@ func TestCandidatesPassAllFiltersAndTheExcludedDoNot(t *testing.T) {
 				if !passes(c.Endpoint, facts) {
 					t.Errorf("%s is tried for %+v", c.Endpoint.Key, facts)
 				}
-				if until, resting := health.Resting(c.Endpoint.Index, 2); resting != (c.RestingUntil != 0) || resting && until != c.RestingUntil {
-					t.Errorf("%s rests until %d (%v), and is planned with %d", c.Endpoint.Key, until, resting, c.RestingUntil)
+				want := health.Standing(c.Endpoint.Index, 2)
+				if want.Kind == routing.OnTrial && !health.share[c.Endpoint.Index] {
+					want.Until = 0
+				}
+				if c.Standing != want || want.Kind == routing.Barred {
+					t.Errorf("%s stands as %+v, and is planned as %+v", c.Endpoint.Key, want, c.Standing)
 				}
 			}
 			for _, x := range plan.Excluded {
-				if passes(x.Endpoint, facts) {
+				barred := health.Standing(x.Endpoint.Index, 2).Kind == routing.Barred
+				if passes(x.Endpoint, facts) != (x.Reason == routing.ExcludedBarred) || x.Reason == routing.ExcludedBarred && !barred {
 					t.Errorf("%s is not tried for %+v: %s", x.Endpoint.Key, facts, x.Message())
 				}
 			}
-			restingLast := slices.IsSortedFunc(plan.Order, func(a, b routing.Candidate) int { return int(a.RestingUntil - b.RestingUntil) })
-			if !restingLast {
-				t.Errorf("%s: those that rest are not last, or not by their return: %v", p.Key, order(&plan))
+			if !slices.IsSortedFunc(plan.Order, func(a, b routing.Candidate) int {
+				return stdcmp.Or(health.rank(a)-health.rank(b), stdcmp.Compare(due(a), due(b)))
+			}) {
+				t.Errorf("%s: those on trial without a share and those that rest are not last, or not by their return: %v", p.Key, order(&plan))
 			}
 		}
 	})
 	if candidates < 1000 || excluded < 1000 {
 		t.Errorf("only %d candidates and %d excluded were seen: the random inputs prove nothing", candidates, excluded)
+	}
+}
+
+// rank is where a candidate belongs: among those in service, after them, or last.
+func (l *live) rank(c routing.Candidate) int {
+	switch {
+	case c.Standing.Kind == routing.Resting:
+		return 2
+	case c.Standing.Kind == routing.OnTrial && !l.share[c.Endpoint.Index]:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// due is when a candidate that rests comes back; of the others all are alike.
+func due(c routing.Candidate) int64 {
+	switch {
+	case c.Standing.Kind != routing.Resting:
+		return 0
+	case c.Standing.Until == 0:
+		return math.MaxInt64
+	default:
+		return c.Standing.Until
 	}
 }
 

@@ -3,7 +3,11 @@
 
 package routing
 
-import "time"
+import (
+	"time"
+
+	"github.com/turnout-ai/turnout/internal/modelstate"
+)
 
 // Endpoint is one endpoint of a table. Its fields never change.
 type Endpoint struct {
@@ -19,8 +23,12 @@ type Endpoint struct {
 	// Standby is why the endpoint takes no traffic whatever the request; zero when it does. Reasons: Manual
 	// (suspended), or that of Refused or Unresolved.
 	Standby Refusal
-	// Refused is set when the spec is well-formed but cannot be acted on (UnknownCapability, InvalidURL).
+	// Refused is set when the spec is well-formed but cannot be acted on (UnknownCapability, InvalidURL,
+	// InvalidSchedule, InvalidTimeZone).
 	Refused Refusal
+	// Units are those of the policies that have the endpoint in a tier, by name; modelstate.DefaultUnit alone
+	// when there is none.
+	Units []modelstate.Unit
 
 	filter filter
 }
@@ -77,24 +85,65 @@ type Facts struct {
 	MaxOutputTokens int64
 }
 
-// Live is the part of a plan's input that changes from request to request: health, and the turn of each
-// round-robin tier. Implementations must be safe for concurrent use.
+// Live is the part of a plan's input that changes from request to request: how endpoints stand, and the turn
+// of each round-robin tier. Implementations must be safe for concurrent use.
 type Live interface {
-	// Resting reports whether the endpoint with that Index rests at now, and until when. Both times are
-	// Unix nanoseconds.
-	Resting(endpoint int, now int64) (until int64, resting bool)
+	// Standing says how the endpoint with that Index stands at now (Unix nanoseconds). It changes nothing.
+	Standing(endpoint int, now int64) Standing
+	// TakeTrial counts one more request that could go to an endpoint on trial, and reports whether it is among
+	// the share that does.
+	TakeTrial(endpoint int, now int64) bool
 	// NextTurn counts one more request of the tier with that Turn and returns the count before it.
 	NextTurn(turn int) uint64
 }
+
+// Standing is how an endpoint stands at one moment. The zero value is in service.
+type Standing struct {
+	Kind StandingKind
+	// Reason is why it does not stand in service; on trial, why it did not before.
+	Reason modelstate.Reason
+	// Until is when it is due back, in Unix nanoseconds; 0 when no time brings it back.
+	Until int64
+}
+
+// And joins two words about an endpoint: what is done is the worse of the two, it is due back when both have
+// ended, and of two reasons for the same the one of higher precedence is shown.
+func (s Standing) And(other Standing) Standing {
+	if s.Kind < other.Kind || s.Kind == other.Kind && other.Reason != 0 && other.Reason < s.Reason {
+		s, other = other, s
+	}
+	switch {
+	case other.Kind < Resting || s.Kind < Resting: // other has no end
+	case s.Until == 0 || other.Until == 0:
+		s.Until = 0
+	default:
+		s.Until = max(s.Until, other.Until)
+	}
+	return s
+}
+
+// StandingKind is what a plan does with an endpoint.
+type StandingKind uint8
+
+// The kinds.
+const (
+	// InService is tried in its place.
+	InService StandingKind = iota
+	// OnTrial is tried in its place by a share of the requests, and by the others after all in service.
+	OnTrial
+	// Resting is tried after all others: a verdict about health is advice.
+	Resting
+	// Barred is not tried.
+	Barred
+)
 
 // Candidate is one endpoint to try.
 type Candidate struct {
 	Endpoint *Endpoint
 	// Tier is the place of the candidate's tier in the policy.
 	Tier int
-	// RestingUntil is non-zero when the endpoint rests and is tried only because nothing better is left.
-	// Unix nanoseconds.
-	RestingUntil int64
+	// Standing is how the endpoint stands. One that is Resting is tried only because nothing better is left.
+	Standing Standing
 }
 
 // Exclusion is an endpoint that a plan does not try, and why.
@@ -104,6 +153,8 @@ type Exclusion struct {
 	Reason   ExclusionReason
 	// Missing are the features the request uses and the endpoint lacks, with reason Feature.
 	Missing Features
+	// Standing is how the endpoint stands, with ExcludedBarred.
+	Standing Standing
 }
 
 // ExclusionReason is why an endpoint is not tried for a request.
@@ -126,6 +177,8 @@ const (
 	ExcludedContextWindow
 	// ExcludedMaxOutputTokens says that the request asks for a longer answer than the model can give.
 	ExcludedMaxOutputTokens
+	// ExcludedBarred says that the endpoint is on Standby for a reason that nothing overrides.
+	ExcludedBarred
 )
 
 // Plan is the answer for one request: whom to try in which order, and who is left out. A Plan is reused:
@@ -134,8 +187,10 @@ type Plan struct {
 	Order    []Candidate
 	Excluded []Exclusion
 
-	// resting collects the candidates that rest, of all tiers, until the others are in order.
-	resting []Candidate
+	// later collects the candidates that are tried after those in service: on trial but not among its share, and
+	// resting. returns is the order among them.
+	later   []Candidate
+	returns []back
 }
 
 // Route is what a name of a request resolved to.

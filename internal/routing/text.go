@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The words below are those of the API's enums, so that a log line, an error and a manifest agree.
@@ -22,9 +23,45 @@ func (o Operation) String() string {
 	return word(uint8(o), "", "chat completions", "completions", "embeddings")
 }
 
-// String returns the reason as a CamelCase word, for labels and JSON.
+// String returns the reason as a CamelCase word, for labels and JSON. ExcludedBarred is a Standby like
+// ExcludedStandby: that one follows from the spec and the other from the state is nothing that a caller can tell.
 func (r ExclusionReason) String() string {
-	return word(uint8(r), "", "Standby", "Capability", "Operation", "Delivery", "Feature", "ContextWindow", "MaxOutputTokens")
+	return word(uint8(r), "", "Standby", "Capability", "Operation", "Delivery", "Feature", "ContextWindow", "MaxOutputTokens", "Standby")
+}
+
+// String says how an endpoint stands, for people: "RateLimited until 2026-01-02T03:04:05Z".
+func (s Standing) String() string {
+	if s.Kind == InService {
+		return "in service"
+	}
+	text := s.Reason.String()
+	switch {
+	case s.Kind == OnTrial && text == "":
+		return "on trial"
+	case s.Kind == OnTrial:
+		return "on trial after " + text
+	case s.Until != 0:
+		text += " until " + time.Unix(0, s.Until).UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// CooldownRemaining is how long it still is until the endpoint is due back, in whole seconds rounded up: "42s".
+// Empty when it takes traffic, when no time brings it back, and when that time has come.
+func (s Standing) CooldownRemaining(now int64) string {
+	if s.Kind < Resting || s.Until <= now {
+		return ""
+	}
+	return (time.Duration(s.Until-now) + time.Second - 1).Truncate(time.Second).String()
+}
+
+// At is String with how long that still lasts: "RateLimited until 2026-01-02T03:04:05Z, for another 42s".
+func (s Standing) At(now int64) string {
+	text := s.String()
+	if remaining := s.CooldownRemaining(now); remaining != "" {
+		text += ", for another " + remaining
+	}
+	return text
 }
 
 // word returns the value's word, or its number when it has none: a value from a newer version prints too.
@@ -59,14 +96,22 @@ func members(set uint16, words ...string) string {
 
 // Message says which endpoint is left out and why, for people: "alpha: does not offer Vision".
 func (x Exclusion) Message() string {
-	return x.Endpoint.Key.Name + ": " + x.why()
+	return x.Endpoint.Key.Name + ": " + x.why(x.Standing.String())
 }
 
-func (x Exclusion) why() string {
+// MessageAt is Message with how long that still lasts, if a time ends it.
+func (x Exclusion) MessageAt(now int64) string {
+	return x.Endpoint.Key.Name + ": " + x.why(x.Standing.At(now))
+}
+
+// why is the reason in words; standing is how the endpoint stands.
+func (x Exclusion) why(standing string) string {
 	e := x.Endpoint
 	switch x.Reason {
 	case ExcludedStandby:
 		return "is on standby, " + e.Standby.Reason + ": " + e.Standby.Message
+	case ExcludedBarred:
+		return "is on standby, " + standing
 	case ExcludedCapability:
 		return "offers " + shortNames(e.Nodes) + ", not the capability asked for"
 	case ExcludedOperation:

@@ -22,4 +22,7 @@ const (
 // Reader gives the data of a Secret, or why there is none. The caller must not change the data.
 type Reader interface {
 	Secret(namespace, name string) (map[string][]byte, State)
+	// Version tells one state of a Secret from every other, by what the API server calls it and not by what is
+	// in it; empty unless it is Found.
+	Version(namespace, name string) string
 }

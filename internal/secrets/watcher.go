@@ -4,7 +4,6 @@
 package secrets
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"sync"
@@ -36,7 +35,7 @@ const (
 const selector = "type!=helm.sh/release.v1,type!=" + string(corev1.SecretTypeServiceAccountToken)
 
 // Watcher keeps the Secrets of the namespaces it is told to watch, and of no others: one watch per namespace,
-// so that RBAC can allow them one by one. Of a Secret it keeps the name and the data. It implements Reader
+// so that RBAC can allow them one by one. Of a Secret it keeps the name, the version and the data. It implements Reader
 // and controller-runtime's manager.Runnable.
 type Watcher struct {
 	client   kubernetes.Interface
@@ -126,6 +125,23 @@ func (w *Watcher) follow(ctx context.Context, running *sync.WaitGroup) {
 
 // Secret implements Reader. A namespace that is not watched is Pending.
 func (w *Watcher) Secret(namespace, name string) (map[string][]byte, State) {
+	secret, state := w.secret(namespace, name)
+	if state != Found {
+		return nil, state
+	}
+	return secret.Data, Found
+}
+
+// Version implements Reader.
+func (w *Watcher) Version(namespace, name string) string {
+	secret, state := w.secret(namespace, name)
+	if state != Found {
+		return ""
+	}
+	return string(secret.UID) + "/" + secret.ResourceVersion
+}
+
+func (w *Watcher) secret(namespace, name string) (*corev1.Secret, State) {
 	w.mu.RLock()
 	v := w.vaults[namespace]
 	w.mu.RUnlock()
@@ -139,7 +155,7 @@ func (w *Watcher) Secret(namespace, name string) (map[string][]byte, State) {
 	if !ok {
 		return nil, NotFound
 	}
-	return secret.Data, Found
+	return secret, Found
 }
 
 // Settled reports whether the answers for a namespace are more than Pending: it has been read, or refused.
@@ -179,10 +195,15 @@ func (w *Watcher) newVault(namespace string, cancel context.CancelFunc) *vault {
 	v := &vault{clock: w.clock, close: cancel, notify: func() { w.onChange(namespace) }}
 	v.mirror = kube.NewMirror(source, &corev1.Secret{}, kube.Options[*corev1.Secret]{
 		Strip: func(s *corev1.Secret) {
-			*s = corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}, Data: s.Data}
+			*s = corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, UID: s.UID, ResourceVersion: s.ResourceVersion},
+				Data:       s.Data,
+			}
 		},
 		Differs: func(old, updated *corev1.Secret) bool {
-			return !maps.EqualFunc(old.Data, updated.Data, bytes.Equal)
+			// Operator and proxies tell credentials apart by their version: they must not come to differ over a
+			// change of a label that one of them has heard of and the other has not.
+			return old.ResourceVersion != updated.ResourceVersion
 		},
 		Changed:      v.notify,
 		Asked:        v.answered,

@@ -178,19 +178,63 @@ func TestSecretsOfAWatchedNamespaceAreFollowed(t *testing.T) {
 	g.Eventually(func() State { return b.answer(ownSecret).State }, soon).Should(gomega.Equal(Pending), "a namespace that is no longer watched is forgotten")
 }
 
-func TestOnlyNameAndDataAreKept(t *testing.T) {
+func TestOnlyNameVersionAndDataAreKept(t *testing.T) {
 	b := startWatcher(t, plane.Clientset)
-	createSecret(t, b.namespace, ownSecret, "api-key", "one")
+	secret := createSecret(t, b.namespace, ownSecret, "api-key", "one")
 	b.Watch([]string{b.namespace})
 	b.expect(t, ownSecret, answer{State: Found, Data: map[string]string{"api-key": "one"}})
 	got, _ := b.vaults[b.namespace].mirror.Get(b.namespace, ownSecret)
 	want := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: ownSecret},
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: ownSecret, UID: secret.UID, ResourceVersion: secret.ResourceVersion},
 		Data:       map[string][]byte{"api-key": []byte("one")},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("kept (-want +got):\n%s", diff)
 	}
+}
+
+func TestEachStateOfASecretHasAVersionOfItsOwn(t *testing.T) {
+	b := startWatcher(t, plane.Clientset)
+	api := plane.Clientset.CoreV1().Secrets(b.namespace)
+	version := func() string { return b.Version(b.namespace, ownSecret) }
+	if got := version(); got != "" {
+		t.Errorf("before Watch the version is %q, want none", got)
+	}
+	b.Watch([]string{b.namespace})
+	b.expect(t, ownSecret, answer{State: NotFound})
+	if got := version(); got != "" {
+		t.Errorf("a Secret that does not exist has version %q, want none", got)
+	}
+
+	seen := map[string]bool{}
+	wantNew := func(after string) {
+		t.Helper()
+		gomega.NewWithT(t).Eventually(func() bool { got := version(); return got != "" && !seen[got] }, soon).
+			Should(gomega.BeTrue(), "the version is new after %s", after)
+		seen[version()] = true
+	}
+	secret := createSecret(t, b.namespace, ownSecret, "api-key", "one")
+	wantNew("it was created")
+	secret.Data["api-key"] = []byte("two")
+	secret, err := api.Update(t.Context(), secret, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNew("its data changed")
+	for len(b.changes) > 0 {
+		<-b.changes
+	}
+	secret.Labels["team"] = "b"
+	if _, err := api.Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wantNew("its labels changed")
+	gomega.NewWithT(t).Eventually(b.changes, soon).Should(gomega.Receive(), "whoever asked for the version hears of it")
+	if err := api.Delete(t.Context(), ownSecret, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	createSecret(t, b.namespace, ownSecret, "api-key", "two")
+	wantNew("another took its name")
 }
 
 func TestTypesThatHoldNoCredentialsAreNotRead(t *testing.T) {

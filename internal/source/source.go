@@ -24,6 +24,7 @@ import (
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/kube"
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/secrets"
 	"github.com/turnout-ai/turnout/internal/translate"
@@ -44,6 +45,10 @@ const (
 type Publisher interface {
 	// Publish is called from one goroutine, and must return quickly.
 	Publish(table *routing.Table)
+	// PublishStates is called from the same goroutine with what the operator has written about endpoints, by
+	// UID: of each endpoint once it is in a published table, and then whenever it has changed. It must return
+	// quickly.
+	PublishStates(states map[string]modelstate.State)
 }
 
 // Options configure a Source.
@@ -58,6 +63,9 @@ type Options struct {
 	// OnPublish is called after a table was published, with the time since the first change in it arrived
 	// from the API server. nil calls nobody.
 	OnPublish func(latency time.Duration)
+	// OnStates is called after PublishStates, with the time since the first of the states arrived from the API
+	// server. nil calls nobody.
+	OnStates func(latency time.Duration)
 	// Logger hears of state changes. It is never told a Secret's content.
 	Logger *slog.Logger
 }
@@ -77,15 +85,18 @@ type Source struct {
 	woken chan struct{}
 
 	mu sync.Mutex
-	// changes, contact and state are guarded by mu.
-	changes coalescer
-	contact contact
-	state   State
+	// changes, statuses, contact and state are guarded by mu. statuses are those that were not passed on yet,
+	// by the endpoint's UID.
+	changes  coalescer
+	statuses map[string]arrival
+	contact  contact
+	state    State
 
-	// published is the input of the table in force, nil before the first. buildErr is why the newest objects
-	// are not in it. waiting is since when a table waits for Secrets, zero when none does. told is the state
-	// that OnState heard last. The four belong to the loop's goroutine.
+	// published is the input of the table in force, nil before the first, and served the UIDs of its endpoints.
+	// buildErr is why the newest objects are not in it. waiting is since when a table waits for Secrets, zero
+	// when none does. told is the state that OnState heard last. The five belong to the loop's goroutine.
 	published *routing.Input
+	served    map[string]struct{}
 	buildErr  error
 	waiting   time.Time
 	told      State
@@ -110,6 +121,7 @@ func New(options Options) (*Source, error) {
 		connection: conn,
 		assemble:   translate.Input,
 		woken:      make(chan struct{}, 1),
+		statuses:   map[string]arrival{},
 		state:      starting,
 	}
 	s.secrets = secrets.NewWatcher(clientset, func(string) { s.changed() })
@@ -119,30 +131,31 @@ func New(options Options) (*Source, error) {
 	}
 	for _, namespace := range slices.Compact(slices.Sorted(slices.Values(namespaces))) {
 		s.endpoints = append(s.endpoints, newMirror(s, typed, namespace, &v1alpha1.ModelEndpoint{}, &v1alpha1.ModelEndpointList{},
-			func(e *v1alpha1.ModelEndpoint) { e.ManagedFields, e.Status = nil, v1alpha1.ModelEndpointStatus{} }))
+			kube.Options[*v1alpha1.ModelEndpoint]{Strip: stripEndpoint, StatusDiffers: statesDiffer, StatusChanged: s.statusChanged}))
 		s.policies = append(s.policies, newMirror(s, typed, namespace, &v1alpha1.RoutingPolicy{}, &v1alpha1.RoutingPolicyList{},
-			func(p *v1alpha1.RoutingPolicy) { p.ManagedFields, p.Status = nil, v1alpha1.RoutingPolicyStatus{} }))
+			kube.Options[*v1alpha1.RoutingPolicy]{Strip: func(p *v1alpha1.RoutingPolicy) {
+				p.ManagedFields, p.Status = nil, v1alpha1.RoutingPolicyStatus{}
+			}}))
 	}
 	return s, nil
 }
 
-// newMirror copies the objects of one kind in one namespace.
-func newMirror[T client.Object](s *Source, c client.WithWatch, namespace string, example T, list client.ObjectList, strip func(T)) *kube.Mirror[T] {
+// newMirror copies the objects of one kind in one namespace. What is the same for both kinds it adds to the
+// options.
+func newMirror[T client.Object](s *Source, c client.WithWatch, namespace string, example T, list client.ObjectList, options kube.Options[T]) *kube.Mirror[T] {
 	stream := fmt.Sprintf("%T %s", example, namespace)
 	s.streams = append(s.streams, stream)
 	newList := func() client.ObjectList { return list.DeepCopyObject().(client.ObjectList) }
-	return kube.NewMirror(kube.ListWatch(c, namespace, newList), example, kube.Options[T]{
-		Strip:    strip,
-		Differs:  func(old, updated T) bool { return differs(old, updated) },
-		Changed:  s.changed,
-		Asked:    func(err error) { s.asked(stream, err) },
-		MaxRetry: maxRetry,
-	})
+	options.Differs = func(old, updated T) bool { return differs(old, updated) }
+	options.Changed = s.changed
+	options.Asked = func(err error) { s.asked(stream, err) }
+	options.MaxRetry = maxRetry
+	return kube.NewMirror(kube.ListWatch(c, namespace, newList), example, options)
 }
 
 // differs reports whether a table could differ between two versions of an object: the API server counts a
 // generation for every change of spec, and for the request to delete. Statuses, of which the operator writes
-// many, do not count.
+// many, do not count: they go their own way (see passStates).
 func differs(old, updated client.Object) bool {
 	return old.GetGeneration() != updated.GetGeneration() || !maps.Equal(old.GetLabels(), updated.GetLabels())
 }
@@ -175,8 +188,10 @@ func (s *Source) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
+		s.passStates() // A verdict does not wait for a table to be built.
 		if first, due := s.take(now); due {
 			s.rebuild(first, now)
+			s.passStates()
 		}
 		s.judge(now)
 		timer.Reset(s.pause(time.Now()))
@@ -247,11 +262,15 @@ func (s *Source) rebuild(first, now time.Time) {
 	}
 	input, table, err := s.build(endpoints, policies)
 	s.buildErr = err
-	if err != nil || s.published != nil && sameInput(*s.published, input) {
+	if err != nil {
+		return
+	}
+	defer s.forgetStatuses(now)
+	if s.published != nil && sameInput(*s.published, input) {
 		return
 	}
 	s.options.Publisher.Publish(table)
-	s.published = &input
+	s.published, s.served = &input, served(input)
 	at := time.Now()
 	s.notePublished(at)
 	if s.options.OnPublish != nil {

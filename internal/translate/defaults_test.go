@@ -4,6 +4,7 @@
 package translate
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,16 +14,21 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"sigs.k8s.io/yaml"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 )
 
-// structural is the schema of a kind as the API server applies its defaults.
-func structural(t *testing.T, plural string) *schema.Structural {
+// readSchema is the schema of a kind, as it is installed.
+func readSchema(t *testing.T, plural string) *apiextensions.JSONSchemaProps {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "turnout.dev_"+plural+".yaml"))
 	if err != nil {
@@ -38,11 +44,54 @@ func structural(t *testing.T, plural string) *schema.Structural {
 	); err != nil {
 		t.Fatal(err)
 	}
-	s, err := schema.NewStructural(&props)
+	return &props
+}
+
+// structural is the schema of a kind as the API server applies its defaults.
+func structural(t *testing.T, plural string) *schema.Structural {
+	t.Helper()
+	s, err := schema.NewStructural(readSchema(t, plural))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// judge validates objects of a kind as the API server does.
+type judge struct {
+	schema validation.SchemaValidator
+	lists  *schema.Structural
+	rules  *cel.Validator
+}
+
+func newJudge(t *testing.T, plural string) judge {
+	t.Helper()
+	validator, _, err := validation.NewSchemaValidator(readSchema(t, plural))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := structural(t, plural)
+	return judge{schema: validator, lists: s, rules: cel.NewValidator(s, true, celconfig.PerCallLimit)}
+}
+
+// admits fails the test unless the API server would take the object.
+func (j judge) admits(t *testing.T, object any) {
+	t.Helper()
+	written, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw map[string]any
+	if err := utiljson.Unmarshal(written, &raw); err != nil {
+		t.Fatal(err)
+	}
+	defaulting.Default(raw, j.lists)
+	problems := validation.ValidateCustomResource(nil, raw, j.schema)
+	problems = append(problems, listtype.ValidateListSetsAndMaps(nil, j.lists, raw)...)
+	broken, _ := j.rules.Validate(t.Context(), nil, j.lists, raw, nil, celconfig.RuntimeCELCostBudget)
+	for _, problem := range append(problems, broken...) {
+		t.Errorf("%v\n%s", problem, written)
+	}
 }
 
 // defaulted is object after the API server's defaulting.
@@ -80,6 +129,18 @@ func somePolicy(r *rand.Rand) *v1alpha1.RoutingPolicy {
 	if r.IntN(3) > 0 {
 		p.Spec.Retry = &v1alpha1.Retry{Attempts: maybe[int32](r, 1, 5, 32), Deadline: d()}
 	}
+	if r.IntN(3) > 0 {
+		p.Spec.Deactivation = &v1alpha1.Deactivation{ConsecutiveFailures: maybe[int32](r, 2, 7), RestToStandby: d()}
+		if r.IntN(2) == 0 {
+			p.Spec.Deactivation.ErrorRate = &v1alpha1.ErrorRate{Threshold: "0.5", Window: d(), MinimumRequests: maybe[int32](r, 2, 99)}
+		}
+	}
+	if r.IntN(3) > 0 {
+		p.Spec.Recovery = &v1alpha1.Recovery{Cooldown: d(), MaxCooldown: d(), MaxRetryAfter: d(), Successes: maybe[int32](r, 1, 4)}
+		if r.IntN(2) == 0 {
+			p.Spec.Recovery.Ramp = &v1alpha1.Ramp{InitialPercent: maybe[int32](r, 1, 100), Duration: d()}
+		}
+	}
 	for range r.IntN(3) {
 		p.Spec.Tiers = append(p.Spec.Tiers, v1alpha1.Tier{
 			Endpoints: []v1alpha1.EndpointReference{{Name: "a"}},
@@ -97,7 +158,8 @@ func TestThePolicySchemaDefaultsAreTheCodeDefaults(t *testing.T) {
 	for range 2000 {
 		policy := somePolicy(r)
 		filled := defaulted(t, policy, s)
-		if filled.Spec.Timeouts == nil || filled.Spec.Retry == nil || filled.Spec.Retry.Attempts == nil {
+		if filled.Spec.Timeouts == nil || filled.Spec.Retry == nil || filled.Spec.Retry.Attempts == nil ||
+			filled.Spec.Deactivation == nil || filled.Spec.Recovery == nil || filled.Spec.Recovery.Ramp == nil {
 			t.Fatalf("the schema did not fill in its defaults: %+v", filled.Spec)
 		}
 		if diff := cmp.Diff(Policy(filled), Policy(policy)); diff != "" {
@@ -118,6 +180,15 @@ func TestTheEndpointSchemaDefaultsAreTheCodeDefaults(t *testing.T) {
 			if r.IntN(2) == 0 {
 				spec.TLS = &v1alpha1.EndpointTLS{InsecureSkipVerify: maybe(r, true, false)}
 			}
+			if r.IntN(2) == 0 {
+				spec.Pricing = &v1alpha1.Pricing{InputTokens: "1"}
+				spec.Limits = &v1alpha1.Limits{Quota: maybe(r, v1alpha1.QuotaLimit{Period: v1alpha1.PeriodHourly})}
+			}
+			if r.IntN(2) == 0 {
+				spec.Probe = &v1alpha1.Probe{
+					Interval: maybe[v1alpha1.Duration](r, "1s", "10m"), Timeout: maybe[v1alpha1.Duration](r, "1s", "200ms"), FailureThreshold: maybe[int32](r, 1, 9),
+				}
+			}
 		})
 		filled := defaulted(t, endpoint, s)
 		if filled.Spec.Suspend == nil {
@@ -125,6 +196,10 @@ func TestTheEndpointSchemaDefaultsAreTheCodeDefaults(t *testing.T) {
 		}
 		if diff := cmp.Diff(Endpoint(filled, vault{}), Endpoint(endpoint, vault{})); diff != "" {
 			t.Fatalf("%+v means something else once the schema has filled it in (-schema +code):\n%s", endpoint.Spec, diff)
+		}
+		filledProbe, _ := Probe(filled)
+		if probe, _ := Probe(endpoint); probe != filledProbe {
+			t.Fatalf("%+v is probed as %+v, and as %+v once the schema has filled it in", endpoint.Spec.Probe, probe, filledProbe)
 		}
 	}
 }

@@ -4,6 +4,10 @@
 package translate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/secrets"
@@ -48,8 +52,39 @@ func (r *resolver) endpoint(endpoint *v1alpha1.ModelEndpoint) routing.EndpointSp
 	if out.Unresolved.Reason == "" {
 		out.Unresolved = ofTLS
 	}
+	out.Configuration = r.configuration(endpoint)
+	out.Price, out.Priced = price(spec.Pricing)
+	limits(spec.Limits, &out)
+	maintenance(spec.Maintenance, &out)
 	return out
 }
+
+// configuration identifies url, model and credential, the latter by the version of its Secret and never by what
+// is in it. Empty while nobody can say which credential it is, because the Secret was not read or may not be:
+// that says nothing of whether it is another.
+func (r *resolver) configuration(endpoint *v1alpha1.ModelEndpoint) string {
+	spec := &endpoint.Spec
+	parts := []string{spec.URL, spec.Model}
+	if auth := spec.Auth; auth != nil {
+		ref := auth.SecretRef
+		if _, state := r.reader.Secret(endpoint.Namespace, ref.Name); state != secrets.Found && state != secrets.NotFound {
+			return ""
+		}
+		parts = append(parts, string(auth.Type), auth.Header, ref.Name, ref.Key, r.reader.Version(endpoint.Namespace, ref.Name))
+	}
+	var text []byte
+	for _, part := range parts {
+		// With its length before it, so that no two lists of parts look alike.
+		text = strconv.AppendInt(text, int64(len(part)), 10)
+		text = append(append(text, ':'), part...)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:configurationSize])
+}
+
+// configurationSize is how many bytes of the hash identify a configuration. They only need to tell one endpoint's
+// configuration from the one before.
+const configurationSize = 8
 
 var formats = map[v1alpha1.Format]routing.Format{
 	v1alpha1.FormatOpenAI: routing.FormatOpenAI,

@@ -34,6 +34,7 @@ func Policy(policy *v1alpha1.RoutingPolicy) routing.PolicySpec {
 		Timeouts:   timeouts(valueOr(spec.Timeouts, v1alpha1.Timeouts{})),
 		Attempts:   max(int(valueOr(retry.Attempts, defaultAttempts)), 1),
 		Deadline:   durationOr(retry.Deadline, defaultDeadline),
+		Unit:       Unit(policy),
 	}
 	for i := range spec.Tiers {
 		out.Tiers = append(out.Tiers, tier(&spec.Tiers[i]))

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -56,6 +57,41 @@ func TestPolicy(t *testing.T) {
 			spec: v1alpha1.RoutingPolicySpec{Retry: &v1alpha1.Retry{Attempts: new(int32(0))}},
 			want: func(p *routing.PolicySpec) { p.Attempts = 1 },
 		},
+		"how endpoints are judged": {
+			spec: v1alpha1.RoutingPolicySpec{
+				Deactivation: &v1alpha1.Deactivation{
+					ConsecutiveFailures: new(int32(5)),
+					ErrorRate:           &v1alpha1.ErrorRate{Threshold: "0.25", Window: new(v1alpha1.Duration("2m")), MinimumRequests: new(int32(50))},
+					RestToStandby:       new(v1alpha1.Duration("90s")),
+				},
+				Recovery: &v1alpha1.Recovery{
+					Cooldown: new(v1alpha1.Duration("2m")), MaxCooldown: new(v1alpha1.Duration("30m")), MaxRetryAfter: new(v1alpha1.Duration("10m")),
+					Ramp: &v1alpha1.Ramp{InitialPercent: new(int32(5)), Duration: new(v1alpha1.Duration("1m"))}, Successes: new(int32(9)),
+				},
+			},
+			want: func(p *routing.PolicySpec) {
+				p.Unit = modelstate.Unit{
+					ConsecutiveFailures: 5, ErrorRate: 250_000, MinimumRequests: 50, Window: 2 * time.Minute, RestToStandby: 90 * time.Second,
+					Cooldown: 2 * time.Minute, MaxCooldown: 30 * time.Minute, MaxRetryAfter: 10 * time.Minute,
+					InitialPercent: 5, Ramp: time.Minute, Successes: 9, Policy: "chat",
+				}
+			},
+		},
+		"what no schema admits is judged by the nearest that one does": {
+			spec: v1alpha1.RoutingPolicySpec{
+				Deactivation: &v1alpha1.Deactivation{
+					ConsecutiveFailures: new(int32(0)),
+					ErrorRate:           &v1alpha1.ErrorRate{Threshold: "50%", Window: new(v1alpha1.Duration("1h")), MinimumRequests: new(int32(0))},
+				},
+				Recovery: &v1alpha1.Recovery{
+					Cooldown: new(v1alpha1.Duration("2h")), Successes: new(int32(-1)), Ramp: &v1alpha1.Ramp{InitialPercent: new(int32(0))},
+				},
+			},
+			want: func(p *routing.PolicySpec) {
+				p.Unit.ConsecutiveFailures, p.Unit.MinimumRequests, p.Unit.Window = 2, 2, 5*time.Minute
+				p.Unit.Cooldown, p.Unit.MaxCooldown, p.Unit.Successes, p.Unit.InitialPercent = 2*time.Hour, 2*time.Hour, 1, 1
+			},
+		},
 		"a tier without a strategy goes by priority": {
 			spec: v1alpha1.RoutingPolicySpec{Tiers: []v1alpha1.Tier{{Endpoints: []v1alpha1.EndpointReference{{Name: "b"}, {Name: "a"}}}}},
 			want: func(p *routing.PolicySpec) { p.Tiers = []routing.TierSpec{{Endpoints: []string{"b", "a"}}} },
@@ -89,8 +125,9 @@ func TestPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := routing.PolicySpec{
 				Key: routing.Key{Namespace: "shop", Name: "chat"}, UID: "u-2", Generation: 5, Created: created.Time,
-				Timeouts: routing.DefaultTimeouts, Attempts: 3, Deadline: 10 * time.Minute,
+				Timeouts: routing.DefaultTimeouts, Attempts: 3, Deadline: 10 * time.Minute, Unit: modelstate.DefaultUnit,
 			}
+			want.Unit.Policy = "chat"
 			if tc.want != nil {
 				tc.want(&want)
 			}

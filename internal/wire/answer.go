@@ -55,6 +55,79 @@ func FrameUsage(data []byte) Usage {
 	return l.usage
 }
 
+// ContentSize is how much text a whole answer brings, or the part of one that arrived, in quarters of a token:
+// what it is estimated by when its provider does not say what it used.
+func ContentSize(body []byte) int {
+	l := frameLook{scanner: scanner{b: body, maxDepth: answerDepth, lenient: true}}
+	if l.space() != '{' || !l.open() {
+		return 0
+	}
+	for first := true; l.member(&first); {
+		if string(l.key) != keyChoices || l.peekByte() != '[' {
+			if !l.value() {
+				break
+			}
+			continue
+		}
+		if !l.messages() {
+			break
+		}
+	}
+	return l.size
+}
+
+// messages adds up the messages and texts of choices.
+func (l *frameLook) messages() bool {
+	if !l.open() {
+		return false
+	}
+	for first := true; l.element(&first); {
+		if l.peekByte() != '{' || !l.open() {
+			return false
+		}
+		for first := true; l.member(&first); {
+			ok := false
+			switch string(l.key) {
+			case keyMessage:
+				ok = l.message()
+			case keyText:
+				_, ok = l.hollow()
+			default:
+				ok = l.value()
+			}
+			if !ok {
+				return false
+			}
+		}
+		if l.fault != "" {
+			return false
+		}
+	}
+	return l.fault == ""
+}
+
+// message adds up everything in a message but who speaks.
+func (l *frameLook) message() bool {
+	if l.peekByte() != '{' {
+		return l.value()
+	}
+	if !l.open() {
+		return false
+	}
+	for first := true; l.member(&first); {
+		ok := false
+		if string(l.key) == "role" {
+			ok = l.value()
+		} else {
+			_, ok = l.hollow()
+		}
+		if !ok {
+			return false
+		}
+	}
+	return l.fault == ""
+}
+
 // TailUsage reads the usage of an answer of which only the end is at hand: providers write it last. It is zero
 // when the end does not hold it whole.
 func TailUsage(tail []byte) Usage {
@@ -88,7 +161,7 @@ func (l *answerLook) answerMember() bool {
 		if c == '{' {
 			return l.tokens()
 		}
-	case "choices":
+	case keyChoices:
 		if c == '[' {
 			return l.choices()
 		}
@@ -98,7 +171,7 @@ func (l *answerLook) answerMember() bool {
 		ok := l.value()
 		l.outer.present = l.outer.present || c == '"' && string(l.raw) == keyError
 		return ok
-	case "message", "detail", keyType, "code", "param":
+	case keyMessage, "detail", keyType, "code", "param":
 		return l.errorDetail(&l.outer)
 	}
 	return l.value()
@@ -141,7 +214,7 @@ func (l *answerLook) errorDetail(e *apiError) bool {
 		text = l.raw
 	}
 	switch name {
-	case "message", "detail":
+	case keyMessage, "detail":
 		e.message = text
 	case keyType:
 		e.kind = text

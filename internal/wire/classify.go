@@ -29,21 +29,24 @@ const (
 // closed list: no data, a ping, empty choices whatever stands beside them (prompt_filter_results, usage),
 // and choices whose delta has a role, or members that are empty. Every other frame is content, also those
 // that are not JSON: a frame that nobody knows may have had effects.
-func ClassifyFrame(data []byte) FrameKind {
+//
+// size is how much text the frame brings, in quarters of a token: what the answer is estimated by when its
+// provider does not say what it used.
+func ClassifyFrame(data []byte) (kind FrameKind, size int) {
 	data = bytes.Trim(data, " \t\r\n")
 	switch {
 	case len(data) == 0:
-		return Lifecycle
+		return Lifecycle, 0
 	case string(data) == "[DONE]":
-		return Terminal
+		return Terminal, 0
 	case data[0] != '{':
-		return Content
+		return Content, len(data)
 	}
 	l := frameLook{scanner: scanner{b: data, maxDepth: answerDepth, lenient: true}}
 	if !l.frame() || !l.ended() || !l.known {
-		return Content
+		return Content, l.size
 	}
-	return l.kind
+	return l.kind, l.size
 }
 
 // frameLook is one look at a frame.
@@ -52,6 +55,8 @@ type frameLook struct {
 	kind FrameKind
 	// known is true when a member says what the frame is.
 	known bool
+	// size adds up the strings of what was added to the answer, in quarters of a token.
+	size  int
 	names [maxKey]byte
 }
 
@@ -100,7 +105,7 @@ func (l *frameLook) frame() bool {
 // say nothing: it is the choices that carry an answer.
 func (l *frameLook) frameMember() bool {
 	switch string(l.name()) {
-	case "choices":
+	case keyChoices:
 		l.known = true
 		if l.peekByte() != '[' {
 			return l.contentUnlessNull()
@@ -192,8 +197,13 @@ func (l *frameLook) choiceMember() bool {
 		if l.peekByte() == '{' {
 			return l.delta()
 		}
-	case "text", "logprobs", "content_filter_results":
+	case keyText:
 		return l.contentUnlessHollow()
+	case "logprobs", "content_filter_results": // they say things about the text, and are none
+		size := l.size
+		ok := l.contentUnlessHollow()
+		l.size = size
+		return ok
 	}
 	return l.contentUnlessNull()
 }
@@ -253,8 +263,13 @@ func (l *frameLook) hollow() (hollow, ok bool) {
 	case 'n':
 		return true, l.value()
 	case '"':
-		ok = l.str()
-		return len(l.raw) == 0, ok
+		start := l.i
+		if !l.str() {
+			l.size += len(l.b) - start // of an answer that broke off here
+			return false, false
+		}
+		l.size += l.weight
+		return len(l.raw) == 0, true
 	case '{', '[':
 		if !l.open() {
 			return false, false

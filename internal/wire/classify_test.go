@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -75,7 +76,7 @@ func TestClassifyFrame(t *testing.T) {
 		{"vLLM's older error is a failure", `{"object":"error","message":"x","type":"InternalServerError","code":500}`, Failed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := ClassifyFrame([]byte(tc.data)); got != tc.want {
+			if got, _ := ClassifyFrame([]byte(tc.data)); got != tc.want {
 				t.Errorf("kind %04b, want %04b", got, tc.want)
 			}
 		})
@@ -294,7 +295,8 @@ func FuzzClassifyFrame(f *testing.F) {
 		if len(data) > answerDepth {
 			return // where depth and the length of numbers have limits of their own
 		}
-		if got, want := ClassifyFrame(data), referenceKind(data); got != want {
+		got, _ := ClassifyFrame(data)
+		if want := referenceKind(data); got != want {
 			t.Fatalf("ClassifyFrame(%q) = %04b, on a tree %04b", data, got, want)
 		}
 		if outcome, _ := Classify(200, data); outcome == Success && !json.Valid(data) {
@@ -310,8 +312,49 @@ func BenchmarkClassifyFrame(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if ClassifyFrame(data) != Content {
+		if kind, _ := ClassifyFrame(data); kind != Content {
 			b.Fatal("not content")
+		}
+	}
+}
+
+func TestContentIsMeasuredInQuartersOfAToken(t *testing.T) {
+	for name, tc := range map[string]struct {
+		frame string
+		want  int
+	}{
+		"content counts":                      {`{"choices":[{"delta":{"content":"four"}}]}`, 4},
+		"the role does not":                   {`{"choices":[{"delta":{"role":"assistant","content":""}}]}`, 0},
+		"reasoning counts":                    {`{"choices":[{"delta":{"reasoning_content":"hm"}}]}`, 2},
+		"arguments of a tool call count":      {`{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":1}"}}]}}]}`, 7},
+		"text of completions counts":          {`{"choices":[{"text":"abc","index":0}]}`, 3},
+		"log probabilities say it once more":  {`{"choices":[{"text":"abc","logprobs":{"tokens":["abc"]}}]}`, 3},
+		"what is not JSON counts by its size": {`hello`, 5},
+		"the end brings nothing":              {`[DONE]`, 0},
+		"usage brings nothing":                {`{"choices":[],"usage":{"prompt_tokens":9}}`, 0},
+	} {
+		if _, got := ClassifyFrame([]byte(tc.frame)); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+	const whole = `{"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"12345678","tool_calls":null},"logprobs":{"content":["1"]}},{"text":"abcd"}],"model":"m"}`
+	before := func(part string) string {
+		head, _, _ := strings.Cut(whole, part)
+		return head
+	}
+	for name, tc := range map[string]struct {
+		body string
+		want int
+	}{
+		"all choices of an answer":            {whole, 12},
+		"an answer that broke off in a text":  {before("5678"), 5}, // with its opening quote
+		"an answer that broke off in between": {before(`{"text"`), 8},
+		"embeddings have no text":             {`{"data":[{"embedding":[1,2]}],"object":"list"}`, 0},
+		"what is no object":                   {`[1]`, 0},
+		"nothing":                             {``, 0},
+	} {
+		if got := ContentSize([]byte(tc.body)); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestAnErrorEventIsOneFrameWhateverItSays(t *testing.T) {
 	if err != nil || len(events) != 1 {
 		t.Fatalf("%d events, %v; want one", len(events), err)
 	}
-	if kind := ClassifyFrame([]byte(events[0].Data)); kind != Failed {
+	if kind, _ := ClassifyFrame([]byte(events[0].Data)); kind != Failed {
 		t.Errorf("kind %04b, want an error", kind)
 	}
 }

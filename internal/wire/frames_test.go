@@ -238,7 +238,7 @@ func TestFramesAllocateNothing(t *testing.T) {
 				if !ok {
 					break
 				}
-				_ = ClassifyFrame(f.Data)
+				_, _ = ClassifyFrame(f.Data)
 			}
 		}
 	}

@@ -5,9 +5,12 @@ package wire
 
 // Words that mean the same in several places.
 const (
-	keyModel = "model"
-	keyType  = "type"
-	keyError = "error"
+	keyModel   = "model"
+	keyType    = "type"
+	keyChoices = "choices"
+	keyMessage = "message"
+	keyText    = "text"
+	keyError   = "error"
 	// none is the choice of no tool, and the effort of no reasoning.
 	none = "none"
 )
@@ -221,7 +224,7 @@ func readResponseFormat(f *Facts) bool {
 func readResponseFormatType(f *Facts) bool {
 	kind, ok := f.str()
 	switch string(kind) {
-	case "text":
+	case keyText:
 		f.ResponseFormat = FormatText
 	case "json_object":
 		f.ResponseFormat = FormatJSONObject
