@@ -1,8 +1,9 @@
 // Copyright 2026 The Turnout Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command operator watches ModelEndpoints and RoutingPolicies, writes their statuses and removes what proxies
-// leave behind. Run it with --help for its flags.
+// Command operator watches ModelEndpoints, RoutingPolicies and what proxies report, decides which endpoints take
+// traffic, keeps their books, probes providers, and removes what proxies leave behind. Run it with --help for its
+// flags.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // time zones of endpoints are known where the image has no files
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"

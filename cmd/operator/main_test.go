@@ -113,7 +113,7 @@ func TestOperator(t *testing.T) {
 	}
 
 	err := runWith(t.Context(), t, arguments)
-	want := "has no ModelEndpoint, RoutingPolicy, ProxyInstance in turnout.dev/v1alpha1; install the definitions with: kubectl apply -k config/crd"
+	want := "has no ModelEndpoint, RoutingPolicy, ProxyInstance, ProxyReport in turnout.dev/v1alpha1; install the definitions with: kubectl apply -k config/crd"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Fatalf("without the definitions: got %v, want a sentence with %q", err, want)
 	}

@@ -49,9 +49,10 @@ func parse(arguments []string) (*options, error) {
 	flags.SortFlags = false
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
 		"kubeconfig file that names the API server; without it the operator takes the ServiceAccount of its pod (KUBECONFIG in the environment is not read)")
-	flags.Float32Var(&o.kubeAPIQPS, "kube-api-qps", 50, "requests per second to the API server, averaged")
-	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", 100, "requests to the API server that may go out at once")
-	flags.StringSliceVar(&o.namespaces, "namespaces", nil, "namespaces to look after, separated by commas (default all)")
+	flags.Float32Var(&o.kubeAPIQPS, "kube-api-qps", 200,
+		"requests per second to the API server, averaged; statuses of endpoints that fail at once are written at up to this rate")
+	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", 400, "requests to the API server that may go out at once")
+	flags.StringSliceVar(&o.namespaces, "namespaces", nil, "namespaces whose endpoints and policies to look after, separated by commas; proxies are seen in all (default all)")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true,
 		"elect one operator that works while the others wait; turn it off only where there is never a second one")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "",

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,8 +26,8 @@ func TestABurstIsOneLook(t *testing.T) {
 		in := func(namespace string) *v1alpha1.ModelEndpoint {
 			return &v1alpha1.ModelEndpoint{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}
 		}
-		var changes secretChanges
-		changes.notify("a") // Nobody looks yet, so that nothing can be missed.
+		changes := &namespaceChanges{mine: map[string]bool{"c": true}}
+		changes.ofSecrets("c") // Nobody looks yet, so that nothing can be missed.
 		if err := changes.Start(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +35,8 @@ func TestABurstIsOneLook(t *testing.T) {
 			enqueueNamespace.Create(t.Context(), event.CreateEvent{Object: in("a")}, q)
 			enqueueNamespace.Update(t.Context(), event.UpdateEvent{ObjectOld: in("a"), ObjectNew: in("a")}, q)
 			enqueueNamespace.Delete(t.Context(), event.DeleteEvent{Object: in("b")}, q)
-			changes.notify("c")
+			changes.ofSecrets("c")
+			changes.ofSecrets("of somebody else")
 		}
 		synctest.Wait()
 		if n := q.Len(); n != 0 {
@@ -49,6 +51,41 @@ func TestABurstIsOneLook(t *testing.T) {
 			q.Done(r)
 		}
 		if diff := cmp.Diff(map[string]int{"a": 1, "b": 1, "c": 1}, got); diff != "" {
+			t.Errorf("looks (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStraysOfTheTimeBeforeAnOperatorLeadsAreLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[ctrl.Request]())
+		defer q.ShutDown()
+		metrics, err := NewMetrics(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newParts(Options{Metrics: metrics})
+		report := func(instance string) *v1alpha1.ProxyReport {
+			return &v1alpha1.ProxyReport{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "proxies", Name: instance + "-0"},
+				Spec:       v1alpha1.ProxyReportSpec{Instance: instance, InstanceUID: "uid of " + instance},
+			}
+		}
+		p.books.SetInstance(&v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: "proxies", Name: "known", UID: "uid of known"}})
+		p.books.SetReport(report("known"))
+		p.books.SetReport(report("stray"))
+		if err := p.strays.Start(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Hour)
+		synctest.Wait()
+		var got []string
+		for q.Len() > 0 {
+			r, _ := q.Get()
+			got = append(got, r.String())
+			q.Done(r)
+		}
+		if diff := cmp.Diff([]string{"proxies/stray"}, got); diff != "" {
 			t.Errorf("looks (-want +got):\n%s", diff)
 		}
 	})

@@ -11,15 +11,19 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -38,14 +42,15 @@ const (
 	renewDeadline = 15 * time.Second
 	retryPeriod   = 2 * time.Second
 
-	// holdoff is how long a change waits for company before its namespace is looked at.
-	holdoff = 20 * time.Millisecond
 	// concurrency is how many namespaces, and how many ProxyInstances, are looked at at once.
 	concurrency = 4
 	// reconcileTimeout bounds one look at a namespace, with all its writes. What remains is written next time.
 	reconcileTimeout = 2 * time.Minute
 	// shutdownTimeout bounds the end of what is under way when the operator is asked to stop.
 	shutdownTimeout = 10 * time.Second
+	// firstTryAgain and lastTryAgain bound the pauses between two tries of what fails.
+	firstTryAgain = 5 * time.Millisecond
+	lastTryAgain  = 15 * time.Second
 	// readyTimeout bounds the answer to a readiness probe.
 	readyTimeout = time.Second
 )
@@ -70,7 +75,7 @@ type Options struct {
 // leader's Lease is lost; the program must end then, because the Lease is given back.
 func NewManager(ctx context.Context, cfg *rest.Config, options Options) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, coordinationv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, coordinationv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering kinds: %w", err)
 		}
@@ -79,19 +84,76 @@ func NewManager(ctx context.Context, cfg *rest.Config, options Options) (ctrl.Ma
 	if err != nil {
 		return nil, fmt.Errorf("preparing the operator: %w", err)
 	}
+	parts := newParts(options)
 	if err := watchKinds(ctx, mgr); err != nil {
 		return nil, err
 	}
-	if err := addNamespaceController(mgr, options.Metrics); err != nil {
+	if err := keepBooks(ctx, mgr, cfg, parts); err != nil {
+		return nil, fmt.Errorf("preparing the books: %w", err)
+	}
+	if err := addNamespaceController(mgr, parts, options.Metrics); err != nil {
 		return nil, fmt.Errorf("preparing the namespace controller: %w", err)
 	}
-	if err := addProxyInstanceController(mgr); err != nil {
+	if err := addProxyInstanceController(mgr, parts); err != nil {
 		return nil, fmt.Errorf("preparing the ProxyInstance controller: %w", err)
 	}
 	return mgr, errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache())),
+		mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache(), parts.books)),
 	)
+}
+
+// parts are what the controllers share.
+type parts struct {
+	namespaces []string
+	books      *Books
+	fleet      *Fleet
+	prober     *Prober
+	pacer      *Pacer
+	looks      *namespaceChanges
+	strays     *changes
+}
+
+// newParts makes them and connects them: whoever has news of an endpoint asks for a look at its namespace.
+func newParts(options Options) *parts {
+	p := &parts{namespaces: options.Namespaces, books: NewBooks(), pacer: NewPacer(), strays: &changes{}}
+	p.looks = &namespaceChanges{mine: map[string]bool{}}
+	for _, namespace := range options.Namespaces {
+		p.looks.mine[namespace] = true
+	}
+	p.fleet = NewFleet(p.books)
+	p.prober = NewProber(clock.RealClock{}, p.looks.ofEndpoints)
+	p.books.Changed = p.looks.ofEndpoints
+	p.books.Stray = func(instance types.NamespacedName) {
+		p.strays.ask(ctrl.Request{NamespacedName: instance}, strayHoldoff)
+	}
+	// Books are kept long before an operator leads, and a stray report may never change again.
+	p.strays.missed = func() {
+		for _, instance := range p.books.Unowned() {
+			p.books.Stray(instance)
+		}
+	}
+	now := clock.RealClock{}.Now
+	options.Metrics.setPaces(func() time.Duration { return p.pacer.Interval(now()) }, p.fleet.Interval)
+	return p
+}
+
+// keepBooks has the books fed from the start, not only once this operator leads.
+func keepBooks(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, p *parts) error {
+	instances, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.ProxyInstance{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	handled, err := instances.AddEventHandler(instanceHandler(p.books))
+	if err != nil {
+		return err
+	}
+	p.books.instancesRead = handled.HasSynced
+	watcher, err := client.NewWithWatch(cfg, client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return err
+	}
+	return errors.Join(mgr.Add(&reportWatch{books: p.books, client: watcher}), mgr.Add(p.prober))
 }
 
 func managerOptions(scheme *runtime.Scheme, options Options) ctrl.Options {
@@ -103,8 +165,15 @@ func managerOptions(scheme *runtime.Scheme, options Options) ctrl.Options {
 		namespaces[namespace] = cache.Config{}
 	}
 	return ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         cache.Options{DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields()},
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultNamespaces: namespaces,
+			DefaultTransform:  cache.TransformStripManagedFields(),
+			// Proxies live in a namespace of their own and serve those of others.
+			ByObject: map[client.Object]cache.ByObject{
+				&v1alpha1.ProxyInstance{}: {Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}},
+			},
+		},
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.ProbeAddress,
 		LeaderElection:                options.LeaderElection,
@@ -135,37 +204,45 @@ func watchKinds(ctx context.Context, mgr ctrl.Manager) error {
 	return nil
 }
 
-func cachesSynced(c cache.Cache) healthz.Checker {
+func cachesSynced(c cache.Cache, books *Books) healthz.Checker {
 	return func(request *http.Request) error {
 		ctx, cancel := context.WithTimeout(request.Context(), readyTimeout)
 		defer cancel()
 		if !c.WaitForCacheSync(ctx) {
 			return errors.New("ModelEndpoints, RoutingPolicies or ProxyInstances have not been read yet")
 		}
+		if !books.HasRead() {
+			return errors.New("ProxyReports have not been read yet")
+		}
 		return nil
 	}
 }
 
-func addNamespaceController(mgr ctrl.Manager, metrics *Metrics) error {
+func addNamespaceController(mgr ctrl.Manager, p *parts, metrics *Metrics) error {
 	clientset, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("preparing a client for Secrets: %w", err)
 	}
-	var changes secretChanges
-	watcher := secrets.NewWatcher(clientset, changes.notify)
+	watcher := secrets.NewWatcher(clientset, p.looks.ofSecrets)
 	if err := mgr.Add(watcher); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("namespace").
+		WithOptions(patience()).
 		Watches(&v1alpha1.ModelEndpoint{}, enqueueNamespace).
 		Watches(&v1alpha1.RoutingPolicy{}, enqueueNamespace).
-		WatchesRawSource(&changes).
+		WatchesRawSource(p.looks).
 		Complete(&NamespaceReconciler{
 			Reader:  mgr.GetCache(),
 			Vault:   watcher,
+			Books:   p.books,
+			Fleet:   p.fleet,
+			Prober:  p.prober,
+			Absence: &Absence{Live: mgr.GetAPIReader(), Clock: clock.RealClock{}},
 			Clock:   clock.RealClock{},
 			Metrics: metrics,
+			Pacer:   p.pacer,
 			Statuses: &StatusWriter{
 				Client:   mgr.GetClient(),
 				Recorder: mgr.GetEventRecorder(eventSource),
@@ -174,15 +251,32 @@ func addNamespaceController(mgr ctrl.Manager, metrics *Metrics) error {
 		})
 }
 
-func addProxyInstanceController(mgr ctrl.Manager) error {
-	// A proxy's reports say nothing about its Lease.
-	comesAndGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+// patience bounds the pauses between two tries of what fails. The default goes up to a quarter of an hour, which
+// would be how much longer than the API server itself the statuses are away.
+func patience() controller.Options {
+	return controller.Options{
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstTryAgain, lastTryAgain),
+	}
+}
+
+func addProxyInstanceController(mgr ctrl.Manager, p *parts) error {
+	// A proxy's reports say nothing about whether it lives; its end does.
+	comesAndGoes := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, _ := e.ObjectOld.(*v1alpha1.ProxyInstance)
+		after, _ := e.ObjectNew.(*v1alpha1.ProxyInstance)
+		return before != nil && after != nil && (ended(before) != ended(after) || before.UID != after.UID)
+	}}
 	return ctrl.NewControllerManagedBy(mgr).
+		WithOptions(patience()).
 		For(&v1alpha1.ProxyInstance{}, builder.WithPredicates(comesAndGoes)).
+		WatchesRawSource(p.strays).
 		Complete(&ProxyInstanceReconciler{
-			Reader: mgr.GetCache(),
-			Live:   mgr.GetAPIReader(),
-			Client: mgr.GetClient(),
-			Clock:  clock.RealClock{},
+			Reader:     mgr.GetCache(),
+			Live:       mgr.GetAPIReader(),
+			Client:     mgr.GetClient(),
+			Clock:      clock.RealClock{},
+			Books:      p.books,
+			Fleet:      p.fleet,
+			Namespaces: p.namespaces,
 		})
 }

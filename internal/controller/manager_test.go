@@ -153,6 +153,35 @@ var _ = Describe("The operator", func() {
 				"gpt SecretAccessDenied", "gpt Ready", "chat Ready", "chat MembershipChanged"))
 		})
 
+		It("decides by signals, and takes a process that ends into the books", func(ctx context.Context) {
+			namespace, proxies := newNamespace(ctx), newNamespace(ctx)
+			// The proxies' namespace is none of those that it looks after.
+			startOperator(user, electing("turnout-system"), only(namespace))
+			e := endpoint(namespace, "gpt")
+			create(ctx, e)
+			eventually(ctx, e, ready, "True Ready")
+			p := newProxy(ctx, proxies, "proxy-0")
+			now := time.Now().UTC()
+			report := p.count(ctx, 0, used(e, 5, now.Truncate(24*time.Hour), time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)))
+			p.signal(ctx, about(ctx, e, failures(3, time.Now().Add(-time.Second)), ofRequests))
+			eventually(ctx, e, healthyCondition, "False ErrorThreshold")
+			Expect(condition(ctx, e, ready)).To(Equal("True Ready"))
+			Eventually(func() *int32 {
+				Expect(admin.Get(ctx, client.ObjectKeyFromObject(p), p.ProxyInstance)).To(Succeed())
+				return p.Spec.Proxies
+			}).ShouldNot(BeNil())
+
+			By("ending the process")
+			p.end(ctx)
+			Eventually(func() bool {
+				return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(report), report)) &&
+					apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(p), p.ProxyInstance))
+			}, "60s").Should(BeTrue())
+			expectSound(ctx, e)
+			Expect(*e.Status.ModelState.QuotaUsed).To(Equal(int64(5)))
+			Expect(e.Status.Fold.Instances[0].UID).To(Equal(string(p.UID)))
+		})
+
 		It("removes a ProxyInstance whose Lease stands still", func(ctx context.Context) {
 			limited, err := client.New(user, client.Options{Scheme: admin.Scheme()})
 			Expect(err).NotTo(HaveOccurred())
@@ -160,16 +189,17 @@ var _ = Describe("The operator", func() {
 			instance := &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}}
 			create(ctx, instance, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}})
 			clock := testingclock.NewFakeClock(epoch)
-			r := &ProxyInstanceReconciler{Reader: limited, Live: limited, Client: limited, Clock: clock}
-			for range 2 {
+			books := NewBooks()
+			r := &ProxyInstanceReconciler{Reader: limited, Live: limited, Client: limited, Clock: clock, Books: books, Fleet: NewFleet(books)}
+			for range 1 + deadAfter/lookEvery {
 				_, err := r.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(instance)})
 				Expect(err).NotTo(HaveOccurred())
-				clock.Step(deadAfter)
+				clock.Step(lookEvery)
 			}
 			Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(instance), instance))).To(BeTrue())
 		})
 
-		It("can change neither specs nor ProxyInstances", func(ctx context.Context) {
+		It("can change neither specs nor what proxies say", func(ctx context.Context) {
 			limited, err := client.New(user, client.Options{Scheme: admin.Scheme()})
 			Expect(err).NotTo(HaveOccurred())
 			namespace := newNamespace(ctx)
@@ -179,6 +209,9 @@ var _ = Describe("The operator", func() {
 			Expect(apierrors.IsForbidden(limited.Update(ctx, e))).To(BeTrue())
 			instance := &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}}
 			Expect(apierrors.IsForbidden(limited.Create(ctx, instance))).To(BeTrue())
+			create(ctx, instance)
+			instance.Status.Ended = true
+			Expect(apierrors.IsForbidden(limited.Status().Update(ctx, instance))).To(BeTrue())
 		})
 	})
 

@@ -5,16 +5,17 @@ package controller
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
-	"github.com/turnout-ai/turnout/internal/routing"
 )
 
 // Metrics are the operator's own; those of controller-runtime and client-go stand beside them.
 type Metrics struct {
-	endpoints    *endpointGauge
+	endpoints    *endpointCollector
+	paces        *paceCollector
 	buildSeconds prometheus.Histogram
 	statusWrites *prometheus.CounterVec
 }
@@ -22,11 +23,12 @@ type Metrics struct {
 // NewMetrics makes the metrics and registers them. It fails when they are registered already.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		endpoints: &endpointGauge{
-			desc: prometheus.NewDesc("turnout_endpoints",
-				"ModelEndpoints by namespace, status (Active, Standby) and the reason of a Standby.",
-				[]string{"namespace", "status", "reason"}, nil),
-			counts: map[string]map[endpointClass]int{},
+		endpoints: newEndpointCollector(),
+		paces: &paceCollector{
+			numbers: prometheus.NewDesc("turnout_numbers_interval_seconds",
+				"How often the numbers of one endpoint are written to its status now. It grows with the endpoints whose numbers change.", nil, nil),
+			reports: prometheus.NewDesc("turnout_report_interval_seconds",
+				"How often proxies are told to report their numbers now. It grows with the fleet.", nil, nil),
 		},
 		buildSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "turnout_build_seconds",
@@ -38,12 +40,46 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Help: "Statuses written, by the kind of the object. It stands still while nothing changes.",
 		}, []string{"kind"}),
 	}
-	for _, collector := range []prometheus.Collector{m.endpoints, m.buildSeconds, m.statusWrites} {
+	for _, collector := range []prometheus.Collector{m.endpoints, m.paces, m.buildSeconds, m.statusWrites} {
 		if err := registry.Register(collector); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// paceCollector tells how often numbers are written and reported. It asks when somebody wants to know.
+type paceCollector struct {
+	numbers, reports *prometheus.Desc
+
+	mu sync.Mutex
+	// interval and reportInterval are guarded by mu; nil until the operator is assembled.
+	interval, reportInterval func() time.Duration
+}
+
+// setPaces says where the intervals come from.
+func (m *Metrics) setPaces(numbers, reports func() time.Duration) {
+	m.paces.mu.Lock()
+	defer m.paces.mu.Unlock()
+	m.paces.interval, m.paces.reportInterval = numbers, reports
+}
+
+// Describe implements prometheus.Collector.
+func (c *paceCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.numbers
+	out <- c.reports
+}
+
+// Collect implements prometheus.Collector.
+func (c *paceCollector) Collect(out chan<- prometheus.Metric) {
+	c.mu.Lock()
+	interval, reports := c.interval, c.reportInterval
+	c.mu.Unlock()
+	if interval == nil {
+		return
+	}
+	out <- prometheus.MustNewConstMetric(c.numbers, prometheus.GaugeValue, interval().Seconds())
+	out <- prometheus.MustNewConstMetric(c.reports, prometheus.GaugeValue, reports().Seconds())
 }
 
 // endpointClass is a pair of label values. There are as many reasons as the API defines, so that the number
@@ -52,47 +88,14 @@ type endpointClass struct {
 	status, reason string
 }
 
-// endpointGauge counts the endpoints of every namespace. A namespace is replaced as a whole, so that no
-// series outlives its last endpoint.
-type endpointGauge struct {
-	desc *prometheus.Desc
-
-	mu sync.Mutex
-	// counts is guarded by mu; the inner maps never change.
-	counts map[string]map[endpointClass]int
-}
-
-var _ prometheus.Collector = (*endpointGauge)(nil)
-
-func (m *Metrics) setEndpoints(namespace string, entries []*routing.Endpoint) {
-	counts := make(map[endpointClass]int)
-	for _, entry := range entries {
-		class := endpointClass{status: string(v1alpha1.StatusActive)}
-		if entry.Standby.Reason != "" {
-			class = endpointClass{status: string(v1alpha1.StatusStandby), reason: entry.Standby.Reason}
-		}
-		counts[class]++
-	}
-	g := m.endpoints
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(counts) == 0 {
-		delete(g.counts, namespace)
-		return
-	}
-	g.counts[namespace] = counts
-}
-
-// Describe implements prometheus.Collector.
-func (g *endpointGauge) Describe(out chan<- *prometheus.Desc) { out <- g.desc }
-
-// Collect implements prometheus.Collector.
-func (g *endpointGauge) Collect(out chan<- prometheus.Metric) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for namespace, counts := range g.counts {
-		for class, n := range counts {
-			out <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(n), namespace, class.status, class.reason)
-		}
+// classOf is how an endpoint is counted. One that is not Ready is counted with the reason of that.
+func classOf(j *judged) endpointClass {
+	switch {
+	case j.entry.Standby.Reason != "":
+		return endpointClass{status: string(v1alpha1.StatusStandby), reason: j.entry.Standby.Reason}
+	case !j.state.Active():
+		return endpointClass{status: string(v1alpha1.StatusStandby), reason: j.state.Reason().String()}
+	default:
+		return endpointClass{status: string(v1alpha1.StatusActive)}
 	}
 }

@@ -6,38 +6,111 @@ package controller
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/routing"
+	"github.com/turnout-ai/turnout/internal/translate"
 )
 
-// endpointStatus is the status an endpoint should have, by its entry in the table made of it. The endpoint is
-// not changed.
-func endpointStatus(endpoint *v1alpha1.ModelEndpoint, entry *routing.Endpoint, now time.Time) v1alpha1.ModelEndpointStatus {
+// judged is everything that a look knows of one endpoint when it writes the status.
+type judged struct {
+	object *v1alpha1.ModelEndpoint
+	entry  *routing.Endpoint
+	state  modelstate.State
+	tally  *tally
+	// evidence is what the state was judged by.
+	evidence modelstate.Evidence
+	// interval is how often proxies report.
+	interval time.Duration
+	// uses are the completing probes that are not in the books yet.
+	uses []probeUse
+	// confirm asks the operator to dial, next is when time alone changes something.
+	confirm bool
+	next    time.Time
+}
+
+// takesTraffic reports whether the endpoint is one of those that a policy can use now.
+func (j *judged) takesTraffic() bool {
+	return j.entry.Standby.Reason == "" && j.state.Active()
+}
+
+// status is the status the endpoint should have, by its entry in the table made of it, its judged state and its
+// numbers. The endpoint is not changed.
+func (j *judged) status(now time.Time) v1alpha1.ModelEndpointStatus {
 	v := verdict{
-		generation:   entry.Generation,
-		refused:      entry.Refused,
-		unresolved:   entry.Unresolved,
+		generation:   j.entry.Generation,
+		refused:      j.entry.Refused,
+		unresolved:   j.entry.Unresolved,
 		readyMessage: "the endpoint can take traffic",
 	}
-	if entry.Suspended {
+	if j.entry.Suspended {
 		v.readyMessage = "the endpoint is usable, and suspended by spec.suspend"
 	}
-	status := endpoint.Status
-	status.Conditions = v.conditions(endpoint.Status.Conditions, now)
-	status.ObservedGeneration = entry.Generation
-	status.ModelState = modelState(entry)
+	status := j.object.Status
+	status.Conditions = v.conditions(status.Conditions, now)
+	meta.SetStatusCondition(&status.Conditions, j.healthy(now))
+	status.ObservedGeneration = j.entry.Generation
+	status.Capability = capabilityName(j.entry)
+	status.ModelState = j.modelState(now)
+	j.tally.write(&status)
 	return status
 }
 
-// modelState says whether the endpoint takes traffic. One that is on Standby because it is not Ready has no
-// deactivation reason: its conditions tell what is wrong, and nothing deactivated it.
-func modelState(entry *routing.Endpoint) *v1alpha1.ModelState {
-	switch {
-	case entry.Suspended:
-		return &v1alpha1.ModelState{Status: v1alpha1.StatusStandby, DeactivationReason: v1alpha1.DeactivationManual}
-	case entry.Standby.Reason != "":
-		return &v1alpha1.ModelState{Status: v1alpha1.StatusStandby}
-	default:
-		return &v1alpha1.ModelState{Status: v1alpha1.StatusActive}
+func (j *judged) healthy(now time.Time) metav1.Condition {
+	good, reason, message := health(j.entry, &j.state, j.evidence.Window, j.interval)
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionHealthy, Status: metav1.ConditionTrue, Reason: reason,
+		Message:            clip(message, maxConditionMessage),
+		ObservedGeneration: j.entry.Generation, LastTransitionTime: metav1.NewTime(now),
 	}
+	if !good {
+		c.Status = metav1.ConditionFalse
+	}
+	return c
+}
+
+// modelState says whether the endpoint takes traffic. One that is on Standby because it is not Ready has no
+// deactivation reason: its conditions tell what is wrong, and nothing deactivated it. It keeps its books.
+func (j *judged) modelState(now time.Time) *v1alpha1.ModelState {
+	var out v1alpha1.ModelState
+	if before := j.object.Status.ModelState; before != nil {
+		out = *before // Fields of a newer API stay.
+	}
+	translate.WriteState(j.state, &out)
+	if unusable(j.entry).Reason != "" && !j.entry.Suspended {
+		out.Status, out.DeactivationReason = v1alpha1.StatusStandby, ""
+	}
+	out.Message = stateMessage(j.entry, &j.state, j.evidence.Signals, now)
+	return &out
+}
+
+// onlyNumbers reports whether two statuses tell the same but for what was counted and measured, and words about
+// it. Such a difference can wait; every other one is a transition, which cannot.
+func onlyNumbers(before, after v1alpha1.ModelEndpointStatus) bool {
+	return equality.Semantic.DeepEqual(withoutNumbers(before), withoutNumbers(after))
+}
+
+func withoutNumbers(status v1alpha1.ModelEndpointStatus) v1alpha1.ModelEndpointStatus {
+	status.Fold = nil
+	conditions := make([]metav1.Condition, len(status.Conditions))
+	for i, c := range status.Conditions {
+		if c.Type == v1alpha1.ConditionHealthy {
+			c.Message = ""
+		}
+		conditions[i] = c
+	}
+	status.Conditions = conditions
+	if status.ModelState == nil {
+		return status
+	}
+	state := *status.ModelState
+	state.Message, state.FailureCount, state.EarlierFailures, state.Probe = "", nil, 0, nil
+	state.QuotaUsed, state.TokensUsed, state.CostAccumulated, state.Usage, state.ErrorRate = nil, nil, "", nil, ""
+	state.LatencyHistory, state.Latency, state.LastRequest, state.LastFailure, state.LastFailureMessage = nil, nil, nil, nil, ""
+	status.ModelState = &state
+	return status
 }

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
-	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/secrets"
 	"github.com/turnout-ai/turnout/internal/translate"
 )
@@ -24,6 +23,8 @@ const (
 	// Without it every start of an operator would write SecretPending over every Ready endpoint, and take it
 	// back a moment later.
 	secretsGrace = 5 * time.Second
+	// awaitBooks is when a namespace is looked at again while the reports are being read for the first time.
+	awaitBooks = 50 * time.Millisecond
 	// afterConflict is when a namespace is looked at again that changed while its statuses were written. The
 	// change itself usually comes first.
 	afterConflict = 200 * time.Millisecond
@@ -39,22 +40,31 @@ type Vault interface {
 }
 
 // NamespaceReconciler writes the statuses of all ModelEndpoints and RoutingPolicies of a namespace. Names
-// conflict, and policies select, within a namespace only, so that one table of it holds everything those
-// statuses say; see docs/decisions/0002-reconcile-by-namespace.md.
+// conflict, and policies select, within a namespace only, and a provider is out within one, so that one look at
+// it finds everything those statuses say; see docs/decisions/0002-reconcile-by-namespace.md.
 type NamespaceReconciler struct {
 	// Reader reads from a cache; what it returns is not changed.
-	Reader  client.Reader
-	Vault   Vault
+	Reader client.Reader
+	Vault  Vault
+	// Books hold what proxies say, Prober what the operator has found out for itself, Absence which proxies are
+	// gone.
+	Books   *Books
+	Fleet   *Fleet
+	Prober  *Prober
+	Absence *Absence
 	Clock   clock.PassiveClock
 	Metrics *Metrics
-	// Statuses is the way to the API server.
+	// Statuses is the way to the API server, Pacer spreads what can wait on it.
 	Statuses *StatusWriter
+	Pacer    *Pacer
 
 	mu sync.Mutex
 	// needy are the namespaces with an endpoint that refers to a Secret; waiting says since when the statuses
-	// of a namespace wait for Secrets. Both are guarded by mu.
-	needy   map[string]bool
-	waiting map[string]time.Time
+	// of a namespace wait for Secrets; memories are what the last look at each namespace came to. All are
+	// guarded by mu.
+	needy    map[string]bool
+	waiting  map[string]time.Time
+	memories map[string]memory
 }
 
 // objects are everything of one namespace that its statuses depend on.
@@ -66,6 +76,9 @@ type objects struct {
 // Reconcile brings the statuses of the namespace that request.Name names up to date.
 func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	namespace := request.Name
+	if !r.Books.HasRead() {
+		return ctrl.Result{RequeueAfter: awaitBooks}, nil
+	}
 	found, err := r.read(ctx, namespace)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -73,16 +86,22 @@ func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 	if wait := r.awaitSecrets(namespace, found.endpoints); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	table := r.build(found)
-	r.Metrics.setEndpoints(namespace, table.Endpoints)
-	conflict, err := r.write(ctx, found, table)
+	seen := r.look(ctx, namespace, found)
+	r.Metrics.setNamespace(namespace, seen)
+	r.Prober.Set(namespace, seen.endpoints)
+	for _, j := range seen.endpoints {
+		if j.confirm {
+			r.Prober.Confirm(j.entry.UID)
+		}
+	}
+	outcome, err := r.write(ctx, seen)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("writing statuses of namespace %s: %w", namespace, err)
 	}
-	if conflict {
+	if outcome.conflict {
 		return ctrl.Result{RequeueAfter: afterConflict}, nil
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: seen.again(outcome.wait, r.Clock.Now())}, nil
 }
 
 // read lists from the cache without copying: a namespace may hold thousands of objects, and few of them get a
@@ -162,31 +181,4 @@ func (r *NamespaceReconciler) need(namespace string, needs bool) {
 	}
 	// Under the lock: a set that is told late must not replace a newer one.
 	r.Vault.Watch(namespaces)
-}
-
-func (r *NamespaceReconciler) build(found objects) *routing.Table {
-	begun := r.Clock.Now()
-	table := routing.Build(translate.Input(found.endpoints, found.policies, r.Vault))
-	r.Metrics.buildSeconds.Observe(r.Clock.Since(begun).Seconds())
-	return table
-}
-
-// write writes every status that differs. conflict says that an object had changed since it was read.
-func (r *NamespaceReconciler) write(ctx context.Context, found objects, table *routing.Table) (conflict bool, err error) {
-	batch := r.Statuses.begin()
-	entries := make(map[string]*routing.Endpoint, len(table.Endpoints))
-	for _, entry := range table.Endpoints {
-		entries[entry.Key.Name] = entry
-	}
-	for _, endpoint := range found.endpoints {
-		batch.endpoint(ctx, endpoint, endpointStatus(endpoint, entries[endpoint.Name], r.Clock.Now()))
-	}
-	byName := make(map[string]*routing.Policy, len(table.Policies))
-	for _, entry := range table.Policies {
-		byName[entry.Key.Name] = entry
-	}
-	for _, policy := range found.policies {
-		batch.policy(ctx, policy, policyStatus(policy, byName[policy.Name], r.Clock.Now()))
-	}
-	return batch.end()
 }

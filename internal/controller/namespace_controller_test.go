@@ -25,6 +25,8 @@ const (
 	accepted = v1alpha1.ConditionAccepted
 	resolved = v1alpha1.ConditionResolvedRefs
 	ready    = v1alpha1.ConditionReady
+
+	healthyCondition = v1alpha1.ConditionHealthy
 )
 
 var _ = Describe("The namespace reconciler", func() {
@@ -43,7 +45,12 @@ var _ = Describe("The namespace reconciler", func() {
 			b.reconcile(ctx, namespace)
 			expectSound(ctx, e)
 			Expect(kstatus(e)).To(Equal("Current"))
-			Expect(e.Status.ModelState).To(Equal(&v1alpha1.ModelState{Status: v1alpha1.StatusActive}))
+			Expect(shown(e)).To(Equal("Active : active"))
+			Expect(e.Status.Capability).To(Equal("chat-completion"))
+			state := e.Status.ModelState
+			Expect([]int64{state.Epoch, *state.FailureCount, *state.QuotaUsed, *state.TokensUsed}).To(Equal([]int64{1, 0, 0, 0}))
+			Expect(state.CostAccumulated).To(BeEmpty(), "it has no price")
+			Expect(state.Usage).To(BeNil())
 			Expect(b.told()).To(Equal([]string{"Normal Ready the endpoint can take traffic"}))
 		})
 
@@ -58,7 +65,8 @@ var _ = Describe("The namespace reconciler", func() {
 				expectSound(ctx, e)
 				Expect(condition(ctx, e, kind)).To(Equal("False " + want))
 				Expect(condition(ctx, e, ready)).To(Equal("False " + want))
-				Expect(e.Status.ModelState).To(Equal(&v1alpha1.ModelState{Status: v1alpha1.StatusStandby}))
+				Expect(shown(e)).To(HavePrefix("Standby : takes no traffic because it is not Ready: "))
+				Expect(condition(ctx, e, healthyCondition)).To(Equal("False " + want))
 				Expect(b.toldReasons()).To(Equal([]string{"Warning " + want}))
 			},
 			Entry("a capability nobody knows", func(e *v1alpha1.ModelEndpoint) { e.Spec.Capabilities = []string{"chat-completions"} },
@@ -124,15 +132,15 @@ var _ = Describe("The namespace reconciler", func() {
 			Expect(kstatus(e)).To(Equal("InProgress"), "the new generation has not been seen")
 			b.reconcile(ctx, namespace)
 			expectSound(ctx, e)
-			Expect(e.Status.ModelState).To(Equal(&v1alpha1.ModelState{Status: v1alpha1.StatusStandby, DeactivationReason: v1alpha1.DeactivationManual}))
+			Expect(shown(e)).To(Equal("Standby Manual: spec.suspend is true; comes back when it is false"))
 
 			b.clock.Step(time.Minute)
 			change(ctx, e, func(e *v1alpha1.ModelEndpoint) { e.Spec.Suspend = new(false) })
 			b.reconcile(ctx, namespace)
 			expectSound(ctx, e)
-			Expect(e.Status.ModelState).To(Equal(&v1alpha1.ModelState{Status: v1alpha1.StatusActive}))
+			Expect(shown(e)).To(Equal("Active : active"))
 			Expect(meta.FindStatusCondition(e.Status.Conditions, ready).LastTransitionTime).To(Equal(since), "Ready never changed")
-			Expect(b.toldReasons()).To(Equal([]string{"Normal Ready", "Normal EndpointSuspended", "Normal EndpointResumed"}))
+			Expect(b.toldReasons()).To(Equal([]string{"Normal Ready", "Normal EndpointDeactivated", "Normal EndpointActivated"}))
 		})
 
 		It("that are being deleted count for nothing any more", func(ctx context.Context) {
@@ -149,7 +157,7 @@ var _ = Describe("The namespace reconciler", func() {
 			Expect(resourceVersions(ctx, namespace)["ModelEndpoint gpt"]).To(Equal(before))
 			change(ctx, e, func(e *v1alpha1.ModelEndpoint) { e.Finalizers = nil })
 			b.reconcile(ctx, namespace)
-			Expect(b.toldReasons()).To(ConsistOf("Normal Ready", "Normal Ready", "Normal Ready", "Normal MembershipChanged"))
+			Expect(b.toldReasons()).To(ConsistOf("Normal Ready", "Normal Ready", "Normal Ready", "Normal MembershipChanged", "Normal CurrentRotated"))
 		})
 	})
 
@@ -394,12 +402,18 @@ var _ = Describe("The namespace reconciler", func() {
 		e := endpoint(namespace, "gpt")
 		create(ctx, e, endpoint(namespace, "resting", suspend))
 		b.reconcile(ctx, namespace)
-		Expect(testutil.CollectAndCount(b.Metrics.endpoints)).To(Equal(2))
+		Expect(testutil.CollectAndCount(b.Metrics.endpoints, "turnout_endpoints", "turnout_endpoint_active")).To(Equal(4))
 		Expect(admin.DeleteAllOf(ctx, e, client.InNamespace(namespace))).To(Succeed())
 		b.reconcile(ctx, namespace)
 		Expect(testutil.CollectAndCount(b.Metrics.endpoints)).To(BeZero())
 	})
 })
+
+// shown is how an endpoint stands, in one line.
+func shown(e *v1alpha1.ModelEndpoint) string {
+	state := e.Status.ModelState
+	return string(state.Status) + " " + string(state.DeactivationReason) + ": " + state.Message
+}
 
 // allowSecrets binds a user to a Role that may read the namespace's Secrets.
 func allowSecrets(ctx context.Context, namespace, user string) {

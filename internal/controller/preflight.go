@@ -48,7 +48,7 @@ func CheckKinds(cfg *rest.Config) error {
 		has[served.APIResources[i].Kind] = true
 	}
 	var missing []string
-	for _, kind := range []string{"ModelEndpoint", "RoutingPolicy", "ProxyInstance"} {
+	for _, kind := range []string{"ModelEndpoint", "RoutingPolicy", "ProxyInstance", "ProxyReport"} {
 		if !has[kind] {
 			missing = append(missing, kind)
 		}

@@ -9,113 +9,100 @@ import (
 	"sync"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/translate"
 )
 
 const (
-	// deadAfter is how long a proxy's Lease may stand still before the proxy counts as gone: four renewals.
+	// deadAfter is how long a proxy's Lease may stand still before a proxy without a Pod counts as gone: four
+	// renewals.
 	deadAfter = 120 * time.Second
-	// lookEvery is how often a Lease is looked at, and so how much later than deadAfter a dead proxy may be
-	// noticed. Looking is a read of one object; watching would bring every Lease of every node in the cluster.
+	// lookEvery is how often a proxy is looked at, and so how much later a dead one may be noticed. Looking is a
+	// read of one object; watching would bring every Pod and every Lease of the cluster.
 	lookEvery = 30 * time.Second
 )
 
-// ProxyInstanceReconciler deletes ProxyInstances whose Lease, of the same name, is no longer renewed, or was
-// never there. The Lease is owned by the ProxyInstance and goes with it.
+// ProxyInstanceReconciler looks after proxy processes: it tells those that live how often to report, finds those
+// that are dead, and takes the numbers of those that are gone into the books before their objects go.
 //
-// It does not compare the time in a Lease with its own clock: a proxy whose clock is two minutes slow would be
-// deleted over and over. What counts is how long the operator has seen the Lease stand still, as in leader
-// election; a new leader starts counting anew.
+// Dead is a process whose Pod is gone or whose container has restarted or, where there is no Pod, whose Lease, of
+// the same name, stands still. The time in a Lease is not compared with the operator's own clock: a proxy whose
+// clock is two minutes slow would be deleted over and over. What counts is how long the operator has seen the
+// Lease stand still, as in leader election; a new leader starts counting anew.
 type ProxyInstanceReconciler struct {
-	// Reader reads ProxyInstances from a cache, Live reads Leases from the API server.
+	// Reader reads ProxyInstances and ModelEndpoints from a cache, Live reads from the API server.
 	Reader, Live client.Reader
 	Client       client.Writer
 	Clock        clock.PassiveClock
+	Books        *Books
+	Fleet        *Fleet
+	// Namespaces are those whose endpoints this operator looks after; all when it is empty.
+	Namespaces []string
 
 	mu sync.Mutex
 	// seen is guarded by mu.
 	seen map[types.NamespacedName]sighting
 }
 
-// sighting is a Lease as it was when it was last seen to move.
-type sighting struct {
-	uid   types.UID
-	pulse string
-	at    time.Time
-}
-
-// Reconcile looks at one ProxyInstance, and again in lookEvery.
+// Reconcile looks at one ProxyInstance, and again in lookEvery while it lives.
 func (r *ProxyInstanceReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var instance v1alpha1.ProxyInstance
 	if err := r.Reader.Get(ctx, request.NamespacedName, &instance); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.forget(request.NamespacedName)
-			return ctrl.Result{}, nil
+			return r.buryStrays(ctx, request.NamespacedName)
 		}
 		return ctrl.Result{}, fmt.Errorf("reading ProxyInstance %s: %w", request, err)
 	}
-	if !instance.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+	if ended(&instance) {
+		r.forget(request.NamespacedName)
+		return r.bury(ctx, deceasedOf(&instance))
 	}
-	pulse, err := r.pulse(ctx, request.NamespacedName)
+	why, again, err := r.death(ctx, &instance)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	still := r.standsStill(request.NamespacedName, instance.UID, pulse)
-	if still < deadAfter {
-		return ctrl.Result{RequeueAfter: min(lookEvery, deadAfter-still)}, nil
+	if why == "" {
+		if err := r.instruct(ctx, &instance); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{RequeueAfter: again}, nil
 	}
-	// The UID keeps a process that came back under the same name, which never happens by itself, alive.
+	// The finalizer keeps it until its numbers are in the books. The UID keeps a process that came back under the
+	// same name, which never happens by itself, alive.
 	err = r.Client.Delete(ctx, &instance, client.Preconditions{UID: &instance.UID})
 	if err = client.IgnoreNotFound(err); err != nil && !apierrors.IsConflict(err) {
-		return ctrl.Result{}, fmt.Errorf("deleting ProxyInstance %s, whose Lease has not moved for %s: %w", request, still, err)
+		return ctrl.Result{}, fmt.Errorf("deleting ProxyInstance %s, %s: %w", request, why, err)
 	}
-	ctrl.LoggerFrom(ctx).Info("deleted a ProxyInstance whose Lease is no longer renewed", "standingStill", still.String())
+	ctrl.LoggerFrom(ctx).Info("deleted the ProxyInstance of a process that is gone", "why", why)
 	return ctrl.Result{}, nil
 }
 
-// pulse is what a renewal changes; empty when there is no Lease.
-func (r *ProxyInstanceReconciler) pulse(ctx context.Context, key types.NamespacedName) (string, error) {
-	var lease coordinationv1.Lease
-	if err := r.Live.Get(ctx, key, &lease); err != nil {
-		if apierrors.IsNotFound(err) {
-			return "", nil
-		}
-		return "", fmt.Errorf("reading Lease %s: %w", key, err)
+// instruct tells a proxy how many there are and how often to report. It writes on change only; another number of
+// proxies reaches each when it is looked at next, and not all at once. Before everybody is known it says nothing: a
+// large fleet would be told to report as often as a small one.
+func (r *ProxyInstanceReconciler) instruct(ctx context.Context, instance *v1alpha1.ProxyInstance) error {
+	if !r.Books.HasRead() {
+		return nil
 	}
-	var renewed metav1.MicroTime
-	if lease.Spec.RenewTime != nil {
-		renewed = *lease.Spec.RenewTime
+	proxies, interval := r.Fleet.Settings()
+	proxies = max(proxies, 1)
+	text := translate.APIDuration(interval)
+	spec := &instance.Spec
+	if spec.Proxies != nil && *spec.Proxies == proxies && spec.ReportInterval != nil && *spec.ReportInterval == text {
+		return nil
 	}
-	return fmt.Sprintf("%s %d", lease.UID, renewed.UnixMicro()), nil
-}
-
-// standsStill notes the pulse and returns for how long it has not changed.
-func (r *ProxyInstanceReconciler) standsStill(key types.NamespacedName, uid types.UID, pulse string) time.Duration {
-	now := r.Clock.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	last, known := r.seen[key]
-	if known && last.uid == uid && last.pulse == pulse {
-		return now.Sub(last.at)
+	updated := instance.DeepCopy()
+	updated.Spec.Proxies, updated.Spec.ReportInterval = &proxies, &text
+	err := r.Client.Patch(ctx, updated, client.MergeFromWithOptions(instance, client.MergeFromWithOptimisticLock{}), fieldOwner)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // The next look comes soon enough.
+		return fmt.Errorf("telling ProxyInstance %s how often to report: %w", instance.Name, err)
 	}
-	if r.seen == nil {
-		r.seen = map[types.NamespacedName]sighting{}
-	}
-	r.seen[key] = sighting{uid: uid, pulse: pulse, at: now}
-	return 0
-}
-
-func (r *ProxyInstanceReconciler) forget(key types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.seen, key)
+	return nil
 }

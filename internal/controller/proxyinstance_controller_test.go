@@ -24,11 +24,13 @@ var _ = Describe("The ProxyInstance reconciler", func() {
 	var clock *testingclock.FakeClock
 	var instance *v1alpha1.ProxyInstance
 	var lease *coordinationv1.Lease
+	var books *Books
 
 	BeforeEach(func(ctx context.Context) {
+		books = NewBooks()
 		namespace := newNamespace(ctx)
 		clock = testingclock.NewFakeClock(epoch)
-		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock}
+		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books)}
 		instance = &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}}
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}}
 		create(ctx, instance)
@@ -127,15 +129,29 @@ var _ = Describe("The ProxyInstance reconciler", func() {
 		create(ctx, lease)
 		renew(ctx, clock.Now())
 		pass(ctx, 110*time.Second)
-		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock}
+		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books)}
 		look(ctx)
 		pass(ctx, 119*time.Second)
 		Expect(exists(ctx)).To(BeTrue())
 	})
 
+	It("gives it the time of a renewal when nobody could look for long", func(ctx context.Context) {
+		create(ctx, lease)
+		renew(ctx, clock.Now())
+		look(ctx)
+		clock.Step(10 * time.Minute)
+		Expect(look(ctx)).To(Equal(30 * time.Second))
+		Expect(exists(ctx)).To(BeTrue(), "without an API server it could not renew")
+		clock.Step(30 * time.Second)
+		look(ctx)
+		Expect(exists(ctx)).To(BeFalse())
+	})
+
 	It("leaves an instance alone that has taken over the name", func(ctx context.Context) {
 		look(ctx)
-		clock.Step(2 * time.Minute)
+		pass(ctx, 119*time.Second)
+		look(ctx)
+		clock.Step(time.Second)
 		Expect(admin.Delete(ctx, instance)).To(Succeed())
 		stale := instance.DeepCopy()
 		again := &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: instance.Namespace, Name: instance.Name}}

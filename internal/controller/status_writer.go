@@ -5,8 +5,10 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -35,7 +37,10 @@ type StatusWriter struct {
 // batch is the writes of one reconciliation. After a failure that is not about a single object (no API
 // server, no time left) it writes nothing more.
 type batch struct {
-	writer   *StatusWriter
+	writer *StatusWriter
+
+	mu sync.Mutex
+	// Everything below is guarded by mu.
 	conflict bool
 	broken   bool
 	errs     []error
@@ -44,46 +49,60 @@ type batch struct {
 func (w *StatusWriter) begin() *batch { return &batch{writer: w} }
 
 // end reports whether an object had changed since it was read, and everything else that failed.
-func (b *batch) end() (conflict bool, err error) { return b.conflict, errors.Join(b.errs...) }
-
-func (b *batch) endpoint(ctx context.Context, endpoint *v1alpha1.ModelEndpoint, status v1alpha1.ModelEndpointStatus) {
-	if equality.Semantic.DeepEqual(endpoint.Status, status) {
-		return
-	}
-	updated := endpoint.DeepCopy()
-	updated.Status = status
-	if b.patch(ctx, "ModelEndpoint", endpoint, updated) {
-		b.tell(updated, endpointNews(endpoint.Status, status))
-	}
+func (b *batch) end() (conflict bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conflict, errors.Join(b.errs...)
 }
 
-func (b *batch) policy(ctx context.Context, policy *v1alpha1.RoutingPolicy, status v1alpha1.RoutingPolicyStatus) {
+// endpoint writes the status of an endpoint and returns how many bytes the object has then; 0 when it was not
+// taken.
+func (b *batch) endpoint(ctx context.Context, endpoint *v1alpha1.ModelEndpoint, status v1alpha1.ModelEndpointStatus) (size int) {
+	updated := endpoint.DeepCopy()
+	updated.Status = status
+	if !b.patch(ctx, "ModelEndpoint", endpoint, updated) {
+		return 0
+	}
+	b.tell(updated, endpointNews(endpoint.Status, status))
+	text, err := json.Marshal(updated)
+	if err != nil {
+		return 1 // It has just been written; how long it is matters to the pace alone.
+	}
+	return len(text)
+}
+
+// policy writes the status of a policy. why says how an endpoint of that name stands.
+func (b *batch) policy(ctx context.Context, policy *v1alpha1.RoutingPolicy, status v1alpha1.RoutingPolicyStatus, why func(string) string) {
 	if equality.Semantic.DeepEqual(policy.Status, status) {
 		return
 	}
 	updated := policy.DeepCopy()
 	updated.Status = status
 	if b.patch(ctx, "RoutingPolicy", policy, updated) {
-		b.tell(updated, policyNews(policy.Status, status))
+		b.tell(updated, policyNews(policy.Status, status, why))
 	}
 }
 
 // patch writes the difference between stored and updated and reports whether it was taken. The lock on the
 // resourceVersion is what keeps a status from speaking of another spec than the one it was made of, and an
-// operator that has lost its lease without noticing from undoing the work of the next. A patch rather than an
-// update keeps fields of a newer API that this program does not know.
+// operator that has lost its lease without noticing from undoing the work of the next; and it is what makes
+// taking numbers into the books happen once. A patch rather than an update keeps fields of a newer API that this
+// program does not know.
 func (b *batch) patch(ctx context.Context, kind string, stored, updated client.Object) bool {
-	if b.broken {
+	if b.isBroken() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	lock := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
 	err := b.writer.Client.Status().Patch(ctx, updated, lock, fieldOwner)
-	switch {
-	case err == nil:
+	if err == nil {
 		b.writer.Metrics.statusWrites.WithLabelValues(kind).Inc()
 		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
 	case apierrors.IsNotFound(err): // Deleted meanwhile.
 	case apierrors.IsConflict(err):
 		b.conflict = true
@@ -92,6 +111,12 @@ func (b *batch) patch(ctx context.Context, kind string, stored, updated client.O
 		b.errs = append(b.errs, fmt.Errorf("status of %s %s: %w", kind, stored.GetName(), err))
 	}
 	return false
+}
+
+func (b *batch) isBroken() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken
 }
 
 func (b *batch) tell(object client.Object, news []news) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,7 +205,12 @@ func expectSound(ctx context.Context, object client.Object) {
 	GinkgoHelper()
 	Expect(admin.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
 	conditions := conditionsOf(object)
-	Expect(conditions).To(HaveLen(3))
+	_, isEndpoint := object.(*v1alpha1.ModelEndpoint)
+	if isEndpoint {
+		Expect(conditions).To(HaveLen(4))
+	} else {
+		Expect(conditions).To(HaveLen(3))
+	}
 	Expect(observedGeneration(object)).To(Equal(object.GetGeneration()))
 	first := ""
 	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs} {
@@ -247,12 +253,16 @@ func resourceVersions(ctx context.Context, namespace string) map[string]string {
 	return versions
 }
 
-// bench is a NamespaceReconciler that is called by hand: its clock stands still, and it reads without a cache.
+// bench is a NamespaceReconciler that is called by hand: its clock stands still, it reads without a cache, and
+// probes are made when the spec says so.
 type bench struct {
 	*NamespaceReconciler
 	clock    *testingclock.FakeClock
 	recorder *events.FakeRecorder
 	watcher  *secrets.Watcher
+	// asked are the namespaces with news since the last call of askedFor, and whether any was urgent.
+	mu    sync.Mutex
+	asked map[string]bool
 }
 
 // newBench makes a bench whose Secrets are read as user. Its watcher runs until the spec ends.
@@ -275,27 +285,86 @@ func unwatchedBench(watcher *secrets.Watcher) *bench {
 	Expect(err).NotTo(HaveOccurred())
 	recorder := events.NewFakeRecorder(1000)
 	clock := testingclock.NewFakeClock(epoch)
-	return &bench{
-		NamespaceReconciler: &NamespaceReconciler{
-			Reader: admin, Vault: watcher, Clock: clock, Metrics: metrics,
-			Statuses: &StatusWriter{Client: admin, Recorder: recorder, Metrics: metrics},
-		},
-		clock: clock, recorder: recorder, watcher: watcher,
+	books := NewBooks()
+	b := &bench{clock: clock, recorder: recorder, watcher: watcher, asked: map[string]bool{}}
+	notify := func(namespace string, urgent bool) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.asked[namespace] = b.asked[namespace] || urgent
 	}
+	books.Changed = notify
+	books.ReplaceReports(nil)
+	prober := NewProber(clock, notify)
+	prober.random = func() float64 { return 0.5 }
+	b.NamespaceReconciler = &NamespaceReconciler{
+		Reader: admin, Vault: watcher, Clock: clock, Metrics: metrics,
+		Books: books, Fleet: NewFleet(books), Prober: prober, Absence: &Absence{Live: admin, Clock: clock},
+		Statuses: &StatusWriter{Client: admin, Recorder: recorder, Metrics: metrics}, Pacer: NewPacer(),
+	}
+	return b
 }
 
-func request(namespace string) ctrl.Request {
-	return ctrl.Request{NamespacedName: client.ObjectKey{Name: namespace}}
+// askedFor are the namespaces with news since the last call, and whether any of it was urgent.
+func (b *bench) askedFor() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	asked := b.asked
+	b.asked = map[string]bool{}
+	return asked
 }
 
-// reconcile looks at the namespace, and waits for its Secrets as the queue would.
-func (b *bench) reconcile(ctx context.Context, namespace string) {
+func request(namespace string) ctrl.Request { return lookAt(namespace) }
+
+// observe feeds the books with what is stored now, as watches would.
+func observe(ctx context.Context, books *Books) {
 	GinkgoHelper()
+	var instances v1alpha1.ProxyInstanceList
+	var reports v1alpha1.ProxyReportList
+	Expect(admin.List(ctx, &instances)).To(Succeed())
+	Expect(admin.List(ctx, &reports)).To(Succeed())
+	here := map[client.ObjectKey]bool{}
+	for i := range instances.Items {
+		here[client.ObjectKeyFromObject(&instances.Items[i])] = true
+		books.SetInstance(&instances.Items[i])
+	}
+	for key := range books.processes {
+		if !here[key] {
+			books.RemoveInstance(key)
+		}
+	}
+	books.ReplaceReports(pointersTo(reports.Items))
+}
+
+func pointersTo[T any](items []T) []*T {
+	var out []*T
+	for i := range items {
+		out = append(out, &items[i])
+	}
+	return out
+}
+
+// reconcile looks at the namespace, and waits for its Secrets as the queue would. It returns when the next look is
+// due.
+func (b *bench) reconcile(ctx context.Context, namespace string) time.Duration {
+	GinkgoHelper()
+	observe(ctx, b.Books)
+	return b.reconcileUnobserved(ctx, namespace)
+}
+
+// reconcileUnobserved does so by what the books say already.
+func (b *bench) reconcileUnobserved(ctx context.Context, namespace string) time.Duration {
+	GinkgoHelper()
+	var next time.Duration
 	Eventually(func(g Gomega) {
 		result, err := b.Reconcile(ctx, request(namespace))
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(result).To(BeZero())
+		if since, waits := b.waiting[namespace]; waits {
+			g.Expect(b.clock.Since(since)).To(BeNumerically(">=", secretsGrace))
+		}
+		g.Expect(result.RequeueAfter).NotTo(Equal(afterConflict))
+		next = result.RequeueAfter
 	}).Should(Succeed())
+	return next
 }
 
 // told are the Events since the last call.

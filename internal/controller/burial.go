@@ -1,0 +1,240 @@
+// Copyright 2026 The Turnout Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/turnout-ai/turnout/api/v1alpha1"
+)
+
+const (
+	// maxPages is the API's bound on the reports of one process.
+	maxPages = 64
+	// foldAgain is when it is looked again whether the numbers of a process are in the books. They go there with
+	// the next numbers of each endpoint.
+	foldAgain = 5 * time.Second
+)
+
+// deceased is a process of which nothing follows.
+type deceased struct {
+	key types.NamespacedName
+	uid string
+	// pages is how many reports it said it had.
+	pages int
+	// instance is nil when only reports are left.
+	instance *v1alpha1.ProxyInstance
+}
+
+func deceasedOf(instance *v1alpha1.ProxyInstance) deceased {
+	return deceased{
+		key: client.ObjectKeyFromObject(instance), uid: string(instance.UID),
+		pages: int(instance.Status.Pages), instance: instance,
+	}
+}
+
+// named is an endpoint that a report names.
+type named struct {
+	key types.NamespacedName
+	uid string
+}
+
+// bury takes the numbers of a process into the books, and then its objects away. It may be broken off anywhere
+// and begun again: sealing twice changes nothing, and the record in each endpoint's status keeps numbers from
+// being added twice.
+func (r *ProxyInstanceReconciler) bury(ctx context.Context, d deceased) (ctrl.Result, error) {
+	if known, final := r.Books.named(d.uid); final {
+		left, err := r.unfolded(ctx, d.uid, known)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if left {
+			return ctrl.Result{RequeueAfter: foldAgain}, nil
+		}
+	}
+	reports, err := r.seal(ctx, d)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	r.Books.Seal(d.uid, reports)
+	all, _ := r.Books.named(d.uid)
+	left, err := r.unfolded(ctx, d.uid, all)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if left {
+		return ctrl.Result{RequeueAfter: foldAgain}, nil
+	}
+	return ctrl.Result{}, r.release(ctx, d, reports)
+}
+
+// buryStrays does the same for reports whose ProxyInstance is gone, as after somebody took its finalizer away by
+// hand. Its absence is asked of the API server: a cache may only be late.
+func (r *ProxyInstanceReconciler) buryStrays(ctx context.Context, key types.NamespacedName) (ctrl.Result, error) {
+	uids := r.Books.Strays(key)
+	if len(uids) == 0 {
+		return ctrl.Result{}, nil
+	}
+	var instance v1alpha1.ProxyInstance
+	err := r.Live.Get(ctx, key, &instance)
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("reading ProxyInstance %s: %w", key, err)
+	}
+	var result ctrl.Result
+	for _, uid := range uids {
+		if err == nil && string(instance.UID) == uid {
+			continue // The cache is late.
+		}
+		one, err := r.bury(ctx, deceased{key: key, uid: uid})
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		result.RequeueAfter = max(result.RequeueAfter, one.RequeueAfter)
+	}
+	return result, nil
+}
+
+// seal seals all reports of a process and returns them with their last content. The answer to each patch is what
+// is stored, which no cache is; a report that is not found has been dealt with.
+func (r *ProxyInstanceReconciler) seal(ctx context.Context, d deceased) ([]*v1alpha1.ProxyReport, error) {
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/spec/instanceUID", "value": d.uid},
+		{"op": "add", "path": "/spec/sealed", "value": true},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing a patch: %w", err)
+	}
+	known := r.Books.Pages(d.uid)
+	var sealed []*v1alpha1.ProxyReport
+	for page := range maxPages {
+		key := types.NamespacedName{Namespace: d.key.Namespace, Name: fmt.Sprintf("%s-%d", d.key.Name, page)}
+		at := slices.Index(known, key)
+		if at >= 0 {
+			known = slices.Delete(known, at, at+1)
+		}
+		report, err := r.sealOne(ctx, key, d.uid, patch)
+		if err != nil {
+			return nil, err
+		}
+		if report != nil {
+			sealed = append(sealed, report)
+		} else if page >= d.pages && len(known) == 0 {
+			break
+		}
+	}
+	return sealed, nil
+}
+
+// sealOne seals one report; nil when there is none of this process.
+func (r *ProxyInstanceReconciler) sealOne(ctx context.Context, key types.NamespacedName, uid string, patch []byte) (*v1alpha1.ProxyReport, error) {
+	report := &v1alpha1.ProxyReport{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	err := r.Client.Patch(ctx, report, client.RawPatch(types.JSONPatchType, patch), fieldOwner)
+	switch {
+	case err == nil:
+		return report, nil
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case apierrors.IsInvalid(err) && r.ofAnother(ctx, key, uid):
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("sealing ProxyReport %s: %w", key, err)
+	}
+}
+
+// ofAnother reports whether the report is of another process. A patch that its test has kept from being made looks
+// like one that the schema refuses, and numbers must not be lost for that.
+func (r *ProxyInstanceReconciler) ofAnother(ctx context.Context, key types.NamespacedName, uid string) bool {
+	var report v1alpha1.ProxyReport
+	err := r.Live.Get(ctx, key, &report)
+	return err == nil && report.Spec.InstanceUID != uid
+}
+
+// unfolded reports whether an endpoint has yet to take in what the process has counted of it.
+func (r *ProxyInstanceReconciler) unfolded(ctx context.Context, uid string, all []named) (bool, error) {
+	for _, n := range all {
+		endpoint, err := r.endpoint(ctx, n)
+		if err != nil {
+			return false, err
+		}
+		if endpoint == nil || r.nobodys(endpoint) {
+			continue
+		}
+		fold := readFold(endpoint.Status.Fold)
+		if !fold.Has(uid) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// endpoint is the endpoint that a report names; nil when it is gone, with its books. Only the API server can say
+// so.
+func (r *ProxyInstanceReconciler) endpoint(ctx context.Context, n named) (*v1alpha1.ModelEndpoint, error) {
+	readers := []client.Reader{r.Reader, r.Live}
+	if !r.mine(n.key.Namespace) {
+		readers = readers[1:] // The cache does not hold it.
+	}
+	for _, reader := range readers {
+		var endpoint v1alpha1.ModelEndpoint
+		err := reader.Get(ctx, n.key, &endpoint)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading ModelEndpoint %s: %w", n.key, err)
+		}
+		if err == nil && string(endpoint.UID) == n.uid && endpoint.DeletionTimestamp.IsZero() {
+			return &endpoint, nil
+		}
+	}
+	return nil, nil
+}
+
+func (r *ProxyInstanceReconciler) mine(namespace string) bool {
+	return len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, namespace)
+}
+
+// nobodys reports whether no operator has ever looked after the endpoint, so that nobody will take anything in.
+func (r *ProxyInstanceReconciler) nobodys(endpoint *v1alpha1.ModelEndpoint) bool {
+	return !r.mine(endpoint.Namespace) && endpoint.Status.ObservedGeneration == 0
+}
+
+// release takes away the objects of a process whose numbers are in the books: its reports, and then itself, so
+// that reports never outlive it.
+func (r *ProxyInstanceReconciler) release(ctx context.Context, d deceased, reports []*v1alpha1.ProxyReport) error {
+	for _, report := range reports {
+		if err := r.remove(ctx, report); err != nil {
+			return fmt.Errorf("removing ProxyReport %s: %w", report.Name, err)
+		}
+	}
+	if d.instance == nil {
+		return nil
+	}
+	if err := r.remove(ctx, d.instance.DeepCopy()); err != nil {
+		return fmt.Errorf("removing ProxyInstance %s: %w", d.key, err)
+	}
+	ctrl.LoggerFrom(ctx).Info("took the numbers of a process that is gone into the books", "reports", len(reports))
+	return nil
+}
+
+// remove takes the finalizer off an object and deletes it.
+func (r *ProxyInstanceReconciler) remove(ctx context.Context, object client.Object) error {
+	uid := object.GetUID()
+	stored, _ := object.DeepCopyObject().(client.Object)
+	if controllerutil.RemoveFinalizer(object, v1alpha1.FoldFinalizer) {
+		lock := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
+		if err := r.Client.Patch(ctx, object, lock, fieldOwner); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return client.IgnoreNotFound(r.Client.Delete(ctx, object, client.Preconditions{UID: &uid}))
+}
