@@ -50,8 +50,11 @@ func decision(ctx context.Context, rounds int) (*evidence.Record, error) {
 // awake is live state in which nothing rests.
 type awake struct{ turn uint64 }
 
-func (*awake) Resting(int, int64) (int64, bool) { return 0, false }
-func (a *awake) NextTurn(int) uint64            { a.turn++; return a.turn }
+func (*awake) Standing(int, int64) routing.Standing { return routing.Standing{} }
+
+// TakeTrial implements routing.Live.
+func (*awake) TakeTrial(int, int64) bool { return true }
+func (a *awake) NextTurn(int) uint64     { a.turn++; return a.turn }
 
 func benchmarkDecision(b *testing.B, t *routing.Table) {
 	var (

@@ -3,7 +3,8 @@
 
 // Command bench measures what a request costs in the proxy, beside a bare fasthttp proxy and nginx, all in one
 // run: machines differ and drift, so only ratios within a round mean something. It also measures how long a
-// routing decision takes, and a change of spec to take effect. It writes docs/evidence.
+// routing decision takes, a change of spec to take effect and a verdict to
+// reach other proxies, and what a fleet writes to the API server. It writes docs/evidence.
 package main
 
 import (
@@ -13,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,6 +27,7 @@ type settings struct {
 	rounds  int
 	seconds float64
 	without string
+	only    string
 	dryRun  bool
 }
 
@@ -36,6 +40,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 7, "rounds; every contender is measured once in each")
 	flag.Float64Var(&s.seconds, "seconds", 3, "length of one measurement")
 	flag.StringVar(&s.without, "without", "", "leave a contender out: nginx, on machines that lack it")
+	flag.StringVar(&s.only, "only", "", "measure these topics only, separated by commas: decision, propagation, verdict, traffic, cost")
 	flag.BoolVar(&s.dryRun, "dry-run", false, "print the table and write nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -67,6 +72,26 @@ func fail(err error) {
 	}
 }
 
+// topics are what is measured on all processors, in order.
+var topics = []struct {
+	name    string
+	measure func(ctx context.Context, dir string, s settings) (*evidence.Record, error)
+}{
+	{"decision", func(ctx context.Context, _ string, s settings) (*evidence.Record, error) {
+		return decision(ctx, s.rounds)
+	}},
+	{"propagation", func(ctx context.Context, dir string, _ settings) (*evidence.Record, error) {
+		return propagation(ctx, dir)
+	}},
+	{"verdict", func(ctx context.Context, dir string, _ settings) (*evidence.Record, error) { return verdict(ctx, dir) }},
+	{"traffic", func(ctx context.Context, dir string, _ settings) (*evidence.Record, error) { return traffic(ctx, dir) }},
+}
+
+// wanted reports whether a topic is to be measured.
+func (s settings) wanted(topic string) bool {
+	return s.only == "" || slices.Contains(strings.Split(s.only, ","), topic)
+}
+
 // run measures the topics one after the other; the one that needs processors of its own comes last, since
 // there is no way back from there.
 func run(ctx context.Context, s settings) error {
@@ -76,18 +101,20 @@ func run(ctx context.Context, s settings) error {
 	}
 	defer os.RemoveAll(dir)
 	if !pinned() {
-		record, err := decision(ctx, s.rounds)
-		if err != nil {
-			return err
+		for _, t := range topics {
+			if !s.wanted(t.name) {
+				continue
+			}
+			record, err := t.measure(ctx, filepath.Join(dir, t.name), s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			if err := keep(s, record); err != nil {
+				return err
+			}
 		}
-		if err := keep(s, record); err != nil {
-			return err
-		}
-		if record, err = propagation(ctx, dir); err != nil {
-			return err
-		}
-		if err := keep(s, record); err != nil {
-			return err
+		if !s.wanted("cost") {
+			return nil
 		}
 		_ = os.RemoveAll(dir) // the deferred call does not come
 		return becomePinned()

@@ -50,8 +50,12 @@ func TestWhatPeopleSee(t *testing.T) {
 	policy.Namespace, policy.Name = "default", "chat"
 	f.must(harness.AwaitCondition(t.Context(), f.client, policy, v1alpha1.ConditionReady))
 
-	has(t, f.kubectl(t.Context(), "get", "mep"), "alpha", "Active", "True")
-	has(t, f.kubectl(t.Context(), "get", "rp"), "chat", "Priority", "2", "True")
+	columns(t, f.kubectl(t.Context(), "get", "mep"), "NAME PROVIDER MODEL STATUS REASON ERRORS P50 REQUESTS TOKENS COST AGE")
+	columns(t, f.kubectl(t.Context(), "get", "mep", "-o", "wide"),
+		"NAME PROVIDER MODEL STATUS REASON ERRORS P50 REQUESTS TOKENS COST CAPABILITY UNTIL LAST FAILURE URL READY MESSAGE AGE")
+	columns(t, f.kubectl(t.Context(), "get", "rp"), "NAME MODELS STRATEGY CURRENT ACTIVE STANDBY AGE")
+	has(t, f.kubectl(t.Context(), "get", "mep"), "alpha", "Active")
+	has(t, f.kubectl(t.Context(), "get", "rp"), "chat", "Priority", "alpha", "2")
 	has(t, f.output(t.Context(), f.binaries.KubectlTurnout, "explain", "chat", "--kubeconfig", f.cluster.Kubeconfig), "alpha", "beta")
 
 	f.kubectl(t.Context(), "patch", "mep", "alpha", "--type=merge", "-p", `{"spec":{"suspend":true}}`)
@@ -72,14 +76,23 @@ func TestWhatPeopleSee(t *testing.T) {
 	if r := ask(t.Context(), &c, false); r.err != nil {
 		t.Error(r.err)
 	}
-	if out := f.kubectl(t.Context(), "get", "events.events.k8s.io", "-A", "-o", "yaml"); !strings.Contains(out, "EndpointSuspended") {
-		t.Errorf("no event says that alpha was suspended:\n%s", out)
+	if out := f.kubectl(t.Context(), "get", "events.events.k8s.io", "-A", "-o", "yaml"); !strings.Contains(out, "EndpointDeactivated") || !strings.Contains(out, "CurrentRotated") {
+		t.Errorf("no events say that alpha was suspended, and that beta is asked first now:\n%s", out)
 	}
 	for _, admin := range []string{"/metrics", "/debug/table", "/debug/explain?model=chat"} {
 		page, err := get(t.Context(), "http://"+f.proxies[0].admin+admin)
 		if err != nil || strings.Contains(page, "sk-alpha") {
 			t.Errorf("%s: %v, or it shows a credential", admin, err)
 		}
+	}
+}
+
+// columns holds the head of a table against the names its columns should have.
+func columns(t *testing.T, table, want string) {
+	t.Helper()
+	head, _, _ := strings.Cut(table, "\n")
+	if got := strings.Join(strings.Fields(head), " "); got != want {
+		t.Errorf("the columns are\n%s, want\n%s", got, want)
 	}
 }
 
