@@ -155,8 +155,8 @@ install: context bin/tools/kustomize ## Install the kinds into the current kubec
 	bin/tools/kustomize build config/crd | $(KUBECTL) apply --server-side -f -
 
 .PHONY: uninstall
-uninstall: context bin/tools/kustomize ## Remove the kinds, and with them every endpoint and policy.
-	bin/tools/kustomize build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+uninstall: context ## Remove the kinds, and with them every endpoint and policy.
+	@hack/uninstall.sh $(KUBECTL)
 
 .PHONY: deploy
 deploy: context bin/tools/kustomize ## Install kinds, operator and proxies into the current kubeconfig context.
@@ -164,4 +164,5 @@ deploy: context bin/tools/kustomize ## Install kinds, operator and proxies into 
 
 .PHONY: undeploy
 undeploy: context bin/tools/kustomize ## Remove operator, proxies and kinds, and with them every endpoint and policy.
-	bin/tools/kustomize build config/default | $(KUBECTL) delete --ignore-not-found -f -
+	bin/tools/kustomize build config/default | $(KUBECTL) delete --ignore-not-found --wait=false -f -
+	@hack/uninstall.sh $(KUBECTL)

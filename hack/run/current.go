@@ -12,12 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/test/harness"
 )
 
@@ -128,11 +130,42 @@ func (s *stage) installInto(ctx context.Context) error {
 		}
 		// Said even when this fails half way.
 		s.farewell = "Left in the cluster: Turnout's CustomResourceDefinitions and every object of their kinds. To remove them all:\n" +
-			"  kubectl delete -f " + s.shown(dir)
+			"  make uninstall"
 		return harness.InstallCRDs(ctx, cluster, dir)
 	})
 }
 
 func (s *stage) restConfig() (*rest.Config, error) {
 	return clientcmd.BuildConfigFromFlags("", s.kubeconfig())
+}
+
+// bookBound is how long an operator may take to put what an ended proxy has counted into its books: numbers are
+// written every ten seconds.
+const bookBound = 20 * time.Second
+
+// awaitBooks lets the operator take in what the proxy that was just stopped has counted, and remove its
+// ProxyInstance, so that nothing of this run stays in the cluster. What it cannot do in time the next one does.
+func (s *stage) awaitBooks(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bookBound)
+	defer cancel()
+	config, err := s.restConfig()
+	if err != nil {
+		return err
+	}
+	cluster, err := harness.NewClient(config)
+	if err != nil {
+		return err
+	}
+	return harness.Poll(ctx, 200*time.Millisecond, func(ctx context.Context) error {
+		var instances v1alpha1.ProxyInstanceList
+		if err := cluster.List(ctx, &instances); err != nil {
+			return err
+		}
+		for i := range instances.Items {
+			if instances.Items[i].Status.Ended {
+				return fmt.Errorf("ProxyInstance %s has ended and is not in the books yet", instances.Items[i].Name)
+			}
+		}
+		return nil
+	})
 }

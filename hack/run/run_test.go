@@ -19,8 +19,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/test/harness"
 )
 
@@ -180,7 +183,7 @@ func TestCurrentClusterGetsKindsAndKeepsThem(t *testing.T) {
 	w := startWorld(t, []string{"KUBECONFIG=" + plane.Kubeconfig, "CLUSTER=current"}, "--yes")
 	w.interrupt(t, 2) // operator, proxy
 	said := read(t, w.LogFile())
-	for _, want := range []string{"server   " + plane.Config().Host, "context  turnout", "Left in the cluster", "kubectl delete -f config/crd/bases"} {
+	for _, want := range []string{"server   " + plane.Config().Host, "context  turnout", "Left in the cluster", "make uninstall"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q; it said:\n%s", want, said)
 		}
@@ -192,6 +195,42 @@ func TestCurrentClusterGetsKindsAndKeepsThem(t *testing.T) {
 	kind := &apiextensionsv1.CustomResourceDefinition{}
 	if err := cluster.Get(t.Context(), client.ObjectKey{Name: "modelendpoints.turnout.dev"}, kind); err != nil {
 		t.Errorf("what it says is left is not there: %v", err)
+	}
+	var instances v1alpha1.ProxyInstanceList
+	if err := cluster.List(t.Context(), &instances); err != nil || len(instances.Items) > 0 {
+		t.Errorf("of the proxy itself %d ProxyInstances are left: %v", len(instances.Items), err)
+	}
+	uninstall(t, plane, cluster)
+}
+
+// uninstall removes the kinds, while a proxy that nobody took leave of still has objects there.
+func uninstall(t *testing.T, plane *harness.ControlPlane, cluster client.Client) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Namespace: "default", Name: "dead", Finalizers: []string{v1alpha1.FoldFinalizer}}
+	for _, object := range []client.Object{
+		&v1alpha1.ProxyInstance{ObjectMeta: meta},
+		&v1alpha1.ProxyReport{ObjectMeta: meta, Spec: v1alpha1.ProxyReportSpec{Instance: "dead", InstanceUID: "dead"}},
+	} {
+		if err := cluster.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(root, "hack", "uninstall.sh"), plane.Kubectl)
+	command.Env = append(os.Environ(), "KUBECONFIG="+plane.Kubeconfig)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("uninstall.sh: %v\n%s", err, out)
+	}
+	for _, kind := range []string{"modelendpoints", "routingpolicies", "proxyinstances", "proxyreports"} {
+		definition := &apiextensionsv1.CustomResourceDefinition{}
+		if err := cluster.Get(t.Context(), client.ObjectKey{Name: kind + ".turnout.dev"}, definition); !apierrors.IsNotFound(err) {
+			t.Errorf("%s are still there: %v", kind, err)
+		}
 	}
 }
 

@@ -194,6 +194,9 @@ func (s *stage) strike(ctx context.Context) error {
 			process.Kill() // it ended by itself: supervise has said so
 		default:
 			problems = append(problems, process.Stop(ctx))
+			if process.Name() == "proxy" && s.plane == nil {
+				problems = append(problems, s.awaitBooks(ctx))
+			}
 		}
 	}
 	if s.plane != nil {

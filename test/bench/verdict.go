@@ -137,9 +137,7 @@ func verdictTrial(ctx context.Context, proxies []*member, model string) (float64
 		return err
 	})
 	took := float64(time.Since(begun).Microseconds()) / 1000
-	err = errors.Join(err, <-asked)
-	time.Sleep(verdictPause)
-	return took, err
+	return took, errors.Join(err, <-asked, pause(ctx, verdictPause))
 }
 
 // firstChoice is the endpoint that a proxy would try first.
