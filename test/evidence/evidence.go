@@ -222,13 +222,18 @@ func number(v float64) string {
 	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.*f", digits, v), "0"), ".")
 }
 
-// commit names the checkout; "+" says that it had changes of its own.
+// commit names the checkout; "+" says that it had changes of its own, beside evidence that the same run has
+// written before.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*").Output()
+	head, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs/evidence").Output()
+	if err != nil || len(changed) > 0 {
+		return strings.TrimSpace(string(head)) + "+"
+	}
+	return strings.TrimSpace(string(head))
 }
 
 // processors counts the machine's processors, also when this process may not use them all, and names them.
