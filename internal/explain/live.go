@@ -50,7 +50,7 @@ func stateOf(e *routing.Endpoint, status *v1alpha1.ModelEndpointStatus, now time
 	state := translate.State(status)
 	standing := state.Standing(e.Units, now)
 	out := endpointState{
-		standing: routing.Standing{Kind: routing.StandingKind(standing.Kind), Reason: standing.Reason, Until: nanos(standing.Until)},
+		standing: routing.Standing{Kind: standing.Kind, Reason: standing.Reason, Until: nanos(standing.Until)},
 		percent:  standing.Percent,
 	}
 	for i := range state.Verdicts {

@@ -191,7 +191,7 @@ func (e *Endpoint) Standing(now int64) routing.Standing {
 func (e *Endpoint) health(current *era, now int64) routing.Standing {
 	t := e.terms.Load()
 	f := e.fleet.Load().standing(t.units, now)
-	s := routing.Standing{Kind: routing.StandingKind(f.Kind), Reason: f.Reason, Until: nanos(f.Until)}
+	s := routing.Standing{Kind: f.Kind, Reason: f.Reason, Until: nanos(f.Until)}
 	if rest := current.restUntil.Load(); ahead(rest, now, t.cooldown) {
 		s = s.And(routing.Standing{Kind: routing.Resting, Reason: modelstate.ErrorThreshold, Until: rest})
 	} else if rest != 0 {

@@ -22,7 +22,7 @@ type Standing struct {
 // StandingKind is what a proxy does with an endpoint.
 type StandingKind uint8
 
-// The kinds, as in package routing.
+// The kinds, from what is tried first to what is not tried at all; package routing says how.
 const (
 	InService StandingKind = iota
 	OnTrial

@@ -122,19 +122,20 @@ func (s Standing) And(other Standing) Standing {
 	return s
 }
 
-// StandingKind is what a plan does with an endpoint.
-type StandingKind uint8
+// StandingKind is what a plan does with an endpoint. They are those of package modelstate, which decides them for
+// reasons of health; here maintenance and what one proxy knows come in too.
+type StandingKind = modelstate.StandingKind
 
 // The kinds.
 const (
 	// InService is tried in its place.
-	InService StandingKind = iota
+	InService = modelstate.InService
 	// OnTrial is tried in its place by a share of the requests, and by the others after all in service.
-	OnTrial
+	OnTrial = modelstate.OnTrial
 	// Resting is tried after all others: a verdict about health is advice.
-	Resting
+	Resting = modelstate.Resting
 	// Barred is not tried.
-	Barred
+	Barred = modelstate.Barred
 )
 
 // Candidate is one endpoint to try.
