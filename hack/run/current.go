@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/term"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/test/harness"
@@ -120,11 +120,7 @@ func readAnswer(from io.Reader) string {
 func (s *stage) installInto(ctx context.Context) error {
 	dir := filepath.Join(s.root, "config", "crd", "bases")
 	return step("installing Turnout's kinds", func() error {
-		config, err := s.restConfig()
-		if err != nil {
-			return err
-		}
-		cluster, err := harness.NewClient(config)
+		cluster, err := s.currentCluster()
 		if err != nil {
 			return err
 		}
@@ -135,8 +131,13 @@ func (s *stage) installInto(ctx context.Context) error {
 	})
 }
 
-func (s *stage) restConfig() (*rest.Config, error) {
-	return clientcmd.BuildConfigFromFlags("", s.kubeconfig())
+// currentCluster is a client of the cluster that was confirmed.
+func (s *stage) currentCluster() (client.Client, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.kubeconfig())
+	if err != nil {
+		return nil, err
+	}
+	return harness.NewClient(config)
 }
 
 // bookBound is how long an operator may take to put what an ended proxy has counted into its books: numbers are
@@ -148,11 +149,7 @@ const bookBound = 20 * time.Second
 func (s *stage) awaitBooks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bookBound)
 	defer cancel()
-	config, err := s.restConfig()
-	if err != nil {
-		return err
-	}
-	cluster, err := harness.NewClient(config)
+	cluster, err := s.currentCluster()
 	if err != nil {
 		return err
 	}

@@ -67,35 +67,16 @@ func propagation(ctx context.Context, dir string) (*evidence.Record, error) {
 }
 
 // fleet starts a cluster, the operator and two proxies.
-func (f *field) fleet(ctx context.Context, dir string) ([]*contender, error) {
+func (f *field) fleet(ctx context.Context, dir string) ([]*member, error) {
 	provider, err := harness.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	f.provider = &contender{name: providerName, address: harness.LoopbackAddress(provider)} // nobody is asked for an answer
-	binaries, err := f.addCluster(ctx, filepath.Join(dir, "fleet"))
-	if err != nil {
+	if _, err := f.addCluster(ctx, filepath.Join(dir, "fleet")); err != nil {
 		return nil, err
 	}
-	if _, err := f.run(ctx, dir, "operator", "", binaries.Operator, "--kubeconfig", f.cluster.Kubeconfig,
-		"--leader-election-namespace", "default", "--metrics-bind-address", "0", "--health-probe-bind-address", "0"); err != nil {
-		return nil, err
-	}
-	var proxies []*contender
-	for i := range 2 {
-		port, err := harness.FreePort()
-		if err != nil {
-			return nil, err
-		}
-		address := harness.LoopbackAddress(port)
-		p, err := f.run(ctx, dir, fmt.Sprint("proxy-", i), address, binaries.Proxy, "--listen", address, "--admin-listen", "127.0.0.1:0",
-			"--kubeconfig", f.cluster.Kubeconfig, "--allow-anonymous", "--access-log", "off")
-		if err != nil {
-			return nil, err
-		}
-		proxies = append(proxies, p)
-	}
-	return proxies, nil
+	return f.proxies(ctx, dir, 2)
 }
 
 // run starts one of our programs on all processors; one with an address is waited for.
@@ -116,7 +97,7 @@ func (f *field) run(ctx context.Context, dir, name, address, path string, args .
 }
 
 // trial adds a name to the policy and returns, for each proxy, after how many milliseconds it knows it.
-func trial(ctx context.Context, cluster client.Client, proxies []*contender, name string) ([]float64, error) {
+func trial(ctx context.Context, cluster client.Client, proxies []*member, name string) ([]float64, error) {
 	policy := &unstructured.Unstructured{}
 	policy.SetAPIVersion("turnout.dev/v1alpha1")
 	policy.SetKind("RoutingPolicy")
