@@ -130,6 +130,8 @@ type EndpointConstraints struct {
 
 // ModelEndpointSpec is the contract of one model at one provider.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.limits.budget) || !has(self.limits.budget.amount) || has(self.pricing)",message="limits.budget.amount is held by what attempts cost, and spec.pricing does not say; add spec.pricing (prices of 0 if the model is free), or remove the amount",fieldPath=".limits"
+// +kubebuilder:validation:XValidation:rule="!has(self.limits) || !has(self.limits.reserve) || self.limits.reserve != 'Worst' || has(self.constraints) && has(self.constraints.maxOutputTokens)",message="limits.reserve Worst sets aside the longest answer there can be; write it into constraints.maxOutputTokens, or use Expected",fieldPath=".limits"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || self.url.startsWith('https://')",message="spec.tls only goes with an https:// url; change spec.url or remove spec.tls",fieldPath=".tls"
 type ModelEndpointSpec struct {
 	// provider is who runs the model: the identity that policies select by. Use one name for everything that
@@ -212,8 +214,8 @@ type ModelEndpointSpec struct {
 	// +optional
 	Pricing *Pricing `json:"pricing,omitempty"`
 
-	// limits say over which calendar periods use is counted. Absent: requests and tokens by day, cost by month,
-	// in UTC.
+	// limits say over which calendar periods use is counted, and how much of it there may be, over all proxies.
+	// Absent: requests and tokens are counted by day, cost by month, in UTC, and nothing is limited.
 	// +optional
 	Limits *Limits `json:"limits,omitempty"`
 
@@ -249,7 +251,7 @@ const (
 
 // DeactivationReason is why an endpoint is on Standby.
 //
-// +kubebuilder:validation:Enum=Manual;MaintenanceWindow;QuotaExhausted;ProviderAuthFailure;ProviderOutage;ModelNotFound;ErrorThreshold;RateLimited;ProbeFailed
+// +kubebuilder:validation:Enum=Manual;MaintenanceWindow;BudgetExceeded;TokenLimit;RequestLimit;QuotaExhausted;ProviderAuthFailure;ProviderOutage;ModelNotFound;ErrorThreshold;RateLimited;ProbeFailed
 type DeactivationReason string
 
 // The reasons, in the order of their precedence: of all that hold, the first is shown.
@@ -258,6 +260,12 @@ const (
 	DeactivationManual DeactivationReason = "Manual"
 	// DeactivationMaintenanceWindow is a window of spec.maintenance. It ends with the window.
 	DeactivationMaintenanceWindow DeactivationReason = "MaintenanceWindow"
+	// DeactivationBudgetExceeded is spec.limits.budget.amount being used up. It ends with the period.
+	DeactivationBudgetExceeded DeactivationReason = "BudgetExceeded"
+	// DeactivationTokenLimit is spec.limits.quota.tokens being used up. It ends with the period.
+	DeactivationTokenLimit DeactivationReason = "TokenLimit"
+	// DeactivationRequestLimit is spec.limits.quota.requests being used up. It ends with the period.
+	DeactivationRequestLimit DeactivationReason = "RequestLimit"
 	// DeactivationQuotaExhausted is the provider's word that its quota is spent. It ends when the provider said,
 	// else with the period of spec.limits.quota, else after the cooldown.
 	DeactivationQuotaExhausted DeactivationReason = "QuotaExhausted"
@@ -306,6 +314,26 @@ type ModelEndpointStatus struct {
 	// +optional
 	ModelState *ModelState `json:"modelState,omitempty"`
 
+	// limits are those of the spec, how much of each is used, and how much is lent to proxies.
+	// +optional
+	// +listType=map
+	// +listMapKey=limit
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	Limits []LimitStatus `json:"limits,omitempty"`
+
+	// summary is use beside its limits, in words, for columns.
+	// +optional
+	Summary *UseSummary `json:"summary,omitempty"`
+
+	// ledger is the operator's own: what was lent to proxies of each limit, by period. Only endpoints with limits
+	// have one.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=12
+	Ledger []LedgerAccount `json:"ledger,omitempty"`
+
 	// fold is the operator's own: what proxies that are gone have counted.
 	// +optional
 	Fold *Fold `json:"fold,omitempty"`
@@ -322,10 +350,11 @@ type ModelEndpointStatus struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.modelState.deactivationReason`
 // +kubebuilder:printcolumn:name="Errors",type=integer,JSONPath=`.status.modelState.failureCount`
 // +kubebuilder:printcolumn:name="P50",type=string,JSONPath=`.status.modelState.latency.p50`
-// +kubebuilder:printcolumn:name="Requests",type=integer,JSONPath=`.status.modelState.quotaUsed`
-// +kubebuilder:printcolumn:name="Tokens",type=integer,JSONPath=`.status.modelState.tokensUsed`
-// +kubebuilder:printcolumn:name="Cost",type=string,JSONPath=`.status.modelState.costAccumulated`
+// +kubebuilder:printcolumn:name="Requests",type=string,JSONPath=`.status.summary.requests`
+// +kubebuilder:printcolumn:name="Tokens",type=string,JSONPath=`.status.summary.tokens`
+// +kubebuilder:printcolumn:name="Cost",type=string,JSONPath=`.status.summary.cost`
 // +kubebuilder:printcolumn:name="Capability",type=string,priority=1,JSONPath=`.status.capability`
+// +kubebuilder:printcolumn:name="Leased",type=string,priority=1,JSONPath=`.status.summary.leased`
 // +kubebuilder:printcolumn:name="Until",type=string,priority=1,JSONPath=`.status.modelState.cooldownUntil`
 // +kubebuilder:printcolumn:name="Last Failure",type=date,priority=1,JSONPath=`.status.modelState.lastFailure`
 // +kubebuilder:printcolumn:name="URL",type=string,priority=1,JSONPath=`.spec.url`

@@ -42,34 +42,127 @@ const (
 	PeriodMonthly CalendarPeriod = "Monthly"
 )
 
-// QuotaLimit counts requests and tokens.
+// QuotaLimit counts requests and tokens, and limits them.
 type QuotaLimit struct {
 	// period is the calendar period over which requests and tokens are counted. A provider whose quota is
 	// spent is tried again when it ends, unless it says itself when.
 	// +required
 	Period CalendarPeriod `json:"period,omitempty"`
+
+	// requests is how many attempts at the provider a period may have, over all proxies: each retry is one. It
+	// holds exactly. Once they are used up the endpoint is on Standby (RequestLimit) until the period ends.
+	// Absent: no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000000
+	Requests *int64 `json:"requests,omitempty"`
+
+	// tokens is how many tokens a period may have, input and output, over all proxies. What attempts under way
+	// use beyond what was set aside for them (see reserve) can go above it. Once they are used up the endpoint
+	// is on Standby (TokenLimit) until the period ends. Absent: no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000000000
+	Tokens *int64 `json:"tokens,omitempty"`
 }
 
-// BudgetLimit counts money.
+// BudgetLimit counts money, and limits it.
 type BudgetLimit struct {
 	// period is the calendar period over which cost is counted.
 	// +required
 	Period CalendarPeriod `json:"period,omitempty"`
+
+	// amount is how many US dollars a period may cost by spec.pricing, over all proxies. What attempts under
+	// way cost beyond what was set aside for them (see reserve) can go above it. Once it is used up the endpoint
+	// is on Standby (BudgetExceeded) until the period ends. Absent: no limit.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]') || !self.matches('^(0|[1-9][0-9]{0,8})([.][0-9]{1,9})?$')",message="limits.budget.amount of 0 admits nothing that costs; write a larger one, or set spec.suspend to take the endpoint out of use"
+	Amount Money `json:"amount,omitempty"`
 }
 
-// Limits say over which periods use is counted. A request belongs to the period in which it began. Another
-// period or time zone counts from zero.
+// RateLimit limits how fast the endpoint is used. Each proxy gets a share by its demand. A request that finds the
+// shares used up goes to the next endpoint; it rests nothing.
+//
+// +kubebuilder:validation:MinProperties=1
+type RateLimit struct {
+	// requestsPerMinute is how many attempts a minute may have, over all proxies. A tenth may come at once.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
+	RequestsPerMinute *int64 `json:"requestsPerMinute,omitempty"`
+
+	// tokensPerMinute is how many tokens a minute may have, input and output, over all proxies.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000000
+	TokensPerMinute *int64 `json:"tokensPerMinute,omitempty"`
+
+	// concurrentRequests is how many attempts may be under way at once, over all proxies.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	ConcurrentRequests *int64 `json:"concurrentRequests,omitempty"`
+}
+
+// Reserve is what is set aside for an attempt until it is known what it used.
+//
+// +kubebuilder:validation:Enum=Expected;Worst
+type Reserve string
+
+const (
+	// ReserveExpected sets aside the estimated input and an answer as long as recent ones: what 95 of 100 do not
+	// exceed, at most what the request allows; 1,024 tokens while none is known.
+	ReserveExpected Reserve = "Expected"
+	// ReserveWorst sets aside the estimated input and the longest answer there can be: what the request allows,
+	// else spec.constraints.maxOutputTokens.
+	ReserveWorst Reserve = "Worst"
+)
+
+// ControlPlaneLoss is what happens to limits when nobody lends any more.
+//
+// +kubebuilder:validation:Enum=FailClosed;FailOpen
+type ControlPlaneLoss string
+
+const (
+	// FailClosed lets a proxy use what it has been lent, and no more.
+	FailClosed ControlPlaneLoss = "FailClosed"
+	// FailOpen lets a proxy go on without a limit once it has asked for ten seconds without an answer. What it
+	// uses is counted, and held against the limit when the operator is back.
+	FailOpen ControlPlaneLoss = "FailOpen"
+)
+
+// Limits say over which periods use is counted, and how much of it there may be. A request belongs to the period
+// in which it began. Another period or time zone counts from zero; a lower limit holds at once for what is not lent
+// to proxies yet, and what is lent is asked back.
 //
 // +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.quota) || has(self.budget)",message="limits.timeZone says where the periods of limits.quota and limits.budget begin; add one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.onControlPlaneLoss) || self.onControlPlaneLoss == 'FailClosed' || has(self.quota) && (has(self.quota.requests) || has(self.quota.tokens)) || has(self.budget) && has(self.budget.amount)",message="limits.onControlPlaneLoss says what becomes of limits.quota.requests, limits.quota.tokens and limits.budget.amount; add one of them, or remove it",fieldPath=".onControlPlaneLoss"
+// +kubebuilder:validation:XValidation:rule="!has(self.reserve) || self.reserve == 'Expected' || has(self.quota) && has(self.quota.tokens) || has(self.budget) && has(self.budget.amount) || has(self.rate) && has(self.rate.tokensPerMinute)",message="limits.reserve says what is set aside of limits.quota.tokens, limits.budget.amount and limits.rate.tokensPerMinute; add one of them, or remove it",fieldPath=".reserve"
 type Limits struct {
-	// quota counts requests and tokens. Absent: by day.
+	// quota counts and limits requests and tokens. Absent: they are counted by day.
 	// +optional
 	Quota *QuotaLimit `json:"quota,omitempty"`
 
-	// budget counts cost. Absent: by month.
+	// budget counts and limits cost. Absent: it is counted by month.
 	// +optional
 	Budget *BudgetLimit `json:"budget,omitempty"`
+
+	// rate limits how fast the endpoint is used. Absent: not at all.
+	// +optional
+	Rate *RateLimit `json:"rate,omitempty"`
+
+	// reserve is what is set aside of limits of tokens and money for an attempt until it is known what it used:
+	// Expected, or Worst, which never goes above a limit by more than what input was estimated too small.
+	// +optional
+	// +default="Expected"
+	Reserve Reserve `json:"reserve,omitempty"`
+
+	// onControlPlaneLoss is what a proxy does when it has used what it was lent and nobody answers: FailClosed
+	// sends no more attempts to the endpoint, FailOpen goes on without limits.
+	// +optional
+	// +default="FailClosed"
+	OnControlPlaneLoss ControlPlaneLoss `json:"onControlPlaneLoss,omitempty"`
 
 	// timeZone is the zone, by its name in the IANA database (Europe/Berlin), in which periods begin. Absent: UTC.
 	// +optional

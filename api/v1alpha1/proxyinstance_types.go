@@ -24,6 +24,16 @@ type ProxyInstanceSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Proxies *int32 `json:"proxies,omitempty"`
+
+	// grants are what it may use of endpoints with limits: what it has not acknowledged yet, what others need it to
+	// give back, and its shares of rates. An entry goes when status.asks no longer has what it answers. That takes
+	// nothing away: a proxy keeps the largest grant it has seen.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8192
+	Grants []EndpointGrant `json:"grants,omitempty"`
 }
 
 // ProviderStatement is a provider's own word about an endpoint.
@@ -180,6 +190,15 @@ type ProxyInstanceStatus struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Signals []EndpointSignal `json:"signals,omitempty"`
+
+	// asks are what the proxy wishes for and gives back of endpoints with limits, the most urgent first, in at
+	// most 16 KiB.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Asks []EndpointAsk `json:"asks,omitempty"`
 }
 
 // ProxyInstance is one proxy process. A proxy creates one at every start, under a name of its own that no

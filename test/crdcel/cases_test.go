@@ -160,11 +160,11 @@ func TestUnknownFields(t *testing.T) {
 			"capabilities": []any{"chat-completion"}, "delievry": []any{"Streaming"},
 		},
 		"RoutingPolicy": {"capability": "chat-completion", "strategy": map[string]any{"type": "RoundRobin"}},
-		"ProxyInstance": {"proxies": int64(2), "grants": []any{}},
+		"ProxyInstance": {"proxies": int64(2), "leases": []any{}},
 		"ProxyReport":   {"instance": "proxy-x", "instanceUID": "0b5f", "page": int64(0), "pages": int64(1)},
 	}
 	wantField := map[string]string{
-		"ModelEndpoint": "spec.delievry", "RoutingPolicy": "spec.strategy", "ProxyInstance": "spec.grants", "ProxyReport": "spec.pages",
+		"ModelEndpoint": "spec.delievry", "RoutingPolicy": "spec.strategy", "ProxyInstance": "spec.leases", "ProxyReport": "spec.pages",
 	}
 	for kind, spec := range written {
 		object := map[string]any{"apiVersion": "turnout.dev/v1alpha1", "kind": kind, "spec": spec}

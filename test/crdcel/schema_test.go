@@ -100,6 +100,8 @@ func TestEveryFieldIsExplained(t *testing.T) {
 func TestDefaultsAreInTheSchema(t *testing.T) {
 	want := map[string]string{
 		"modelendpoint.spec.delivery":                               `["Synchronous","Streaming"]`,
+		"modelendpoint.spec.limits.onControlPlaneLoss":              `"FailClosed"`,
+		"modelendpoint.spec.limits.reserve":                         `"Expected"`,
 		"modelendpoint.spec.probe.failureThreshold":                 `3`,
 		"modelendpoint.spec.probe.interval":                         `"60s"`,
 		"modelendpoint.spec.probe.timeout":                          `"5s"`,
