@@ -140,8 +140,28 @@ func TestEachRuleRefuses(t *testing.T) {
 		},
 		"modelstate asks for the price": {
 			graph:    []string{"internal/modelstate: time, internal/pricing", "internal/pricing: math/bits"},
-			wantRule: "pricing knows no state, and the state no price",
+			wantRule: "pricing, state and quota know nothing of each other",
 			wantWay:  "internal/modelstate → github.com/turnout-ai/turnout/internal/pricing",
+		},
+		"quota asks for the price": {
+			graph:    []string{"internal/quota: math, internal/pricing", "internal/pricing: math/bits"},
+			wantRule: "pricing, state and quota know nothing of each other",
+			wantWay:  "internal/quota → github.com/turnout-ai/turnout/internal/pricing",
+		},
+		"quota asks when the period ends": {
+			graph:    []string{"internal/quota: internal/calendar", "internal/calendar: time, github.com/robfig/cron/v3"},
+			wantRule: "pure rooms depend on the standard library only",
+			wantWay:  "internal/quota → github.com/turnout-ai/turnout/internal/calendar",
+		},
+		"quota takes its share of the processors": {
+			graph:    []string{"internal/quota: sync/atomic, os"},
+			wantRule: "pure rooms do no input or output",
+			wantWay:  "internal/quota → os",
+		},
+		"the proxy's counters read leases from the API": {
+			graph:    []string{"internal/health: internal/quota, api/v1alpha1"},
+			wantRule: "only some rooms speak of API objects and plain values",
+			wantWay:  "internal/health → github.com/turnout-ai/turnout/api/v1alpha1 → github.com/turnout-ai/turnout/internal/quota",
 		},
 		"pricing counts in decimals of a library": {
 			graph:    []string{"internal/pricing: github.com/shopspring/decimal"},
@@ -288,17 +308,18 @@ func TestTheRulesLetTheDesignPass(t *testing.T) {
 		"internal/wire: unicode/utf8",
 		"internal/modelstate: time",
 		"internal/pricing: math/bits",
+		"internal/quota: math/bits, sync/atomic, time",
 		"internal/calendar: time, github.com/robfig/cron/v3",
 		"github.com/robfig/cron/v3: log, os", // for its runner, which nobody starts
 		"internal/routing: internal/capability, internal/calendar, internal/modelstate, internal/pricing, crypto/x509, net/netip, net/url",
 		"crypto/x509: net, os",
-		"internal/health: internal/routing, internal/modelstate, sync/atomic",
+		"internal/health: internal/routing, internal/modelstate, internal/quota, sync/atomic",
 		"internal/proxy/upstream: net, crypto/tls",
 		"internal/proxy: internal/proxy/upstream, internal/health, internal/routing, internal/wire, github.com/valyala/fasthttp",
 		"internal/translate: api/v1alpha1, internal/routing",
 		"internal/source: internal/translate, internal/routing, api/v1alpha1",
 		"internal/controller: internal/translate, internal/routing, api/v1alpha1, sigs.k8s.io/controller-runtime",
-		"internal/report: internal/translate, internal/modelstate, api/v1alpha1",
+		"internal/report: internal/translate, internal/modelstate, internal/quota, api/v1alpha1",
 		"internal/controllers: internal/proxy", // another room that only begins like a bound one
 		"internal/kubetest: api/v1alpha1, test/harness",
 		"cmd/proxy: internal/proxy, internal/source, internal/report, api/v1alpha1",

@@ -163,15 +163,15 @@ func named(names ...string) func(graph, string) []string {
 var rules = []rule{
 	{
 		name:   "pure rooms depend on the standard library only",
-		binds:  []string{"internal/capability", "internal/wire", "internal/modelstate", "internal/pricing"},
-		breach: depends(beyond("internal/capability", "internal/wire", "internal/modelstate", "internal/pricing")),
+		binds:  []string{"internal/capability", "internal/wire", "internal/modelstate", "internal/pricing", "internal/quota"},
+		breach: depends(beyond("internal/capability", "internal/wire", "internal/modelstate", "internal/pricing", "internal/quota")),
 		reason: "what decides is plain Go on plain values, so that it can be tested and fuzzed without anything around it",
 	},
 	{
-		name:   "pricing knows no state, and the state no price",
-		binds:  []string{"internal/pricing", "internal/modelstate"},
+		name:   "pricing, state and quota know nothing of each other",
+		binds:  []string{"internal/pricing", "internal/modelstate", "internal/quota"},
 		breach: depends(rooms("internal")),
-		reason: "money is counted in plain numbers, so that neither has to change with the other",
+		reason: "money is counted in plain numbers, so that none has to change with another",
 	},
 	{
 		name:   "calendar depends on the standard library and the reader of cron schedules only",
@@ -195,7 +195,7 @@ var rules = []rule{
 	{
 		name: "pure rooms do no input or output",
 		binds: []string{
-			"internal/capability", "internal/routing", "internal/wire", "internal/modelstate", "internal/pricing", "internal/calendar",
+			"internal/capability", "internal/routing", "internal/wire", "internal/modelstate", "internal/pricing", "internal/calendar", "internal/quota",
 		},
 		breach: imports(inputOutput), // direct only: crypto/x509, for values, brings net and os along
 		reason: "a decision must follow from its arguments alone, or it can be neither repeated nor explained",
@@ -204,7 +204,7 @@ var rules = []rule{
 		name:  "health depends on the standard library and the pure rooms only",
 		binds: []string{"internal/health"},
 		breach: depends(besides(cron,
-			"internal/health", "internal/routing", "internal/capability", "internal/calendar", "internal/pricing", "internal/modelstate")),
+			"internal/health", "internal/routing", "internal/capability", "internal/calendar", "internal/pricing", "internal/modelstate", "internal/quota")),
 		reason: "it stands in the request path, beside the table",
 	},
 	{
@@ -241,7 +241,7 @@ var rules = []rule{
 			"internal/translate", "internal/controller", "internal/source", "internal/report",
 			"internal/explain", "internal/plugin", "cmd/kubectl-turnout",
 		},
-		breach: both(rooms("api"), rooms("internal/routing", "internal/modelstate")),
+		breach: both(rooms("api"), rooms("internal/routing", "internal/modelstate", "internal/quota")),
 		reason: "translate is where the two vocabularies meet; a second translation would come to differ from the first",
 	},
 	{
