@@ -51,9 +51,22 @@ func (j *judging) comeBack(ended []Verdict, inTime bool) {
 	} else {
 		j.s.Trips = 0 // nothing is left to be passed
 	}
-	if j.s.Active() && !j.in.Suspended && !j.in.InMaintenance {
+	if j.s.Active() && !j.lawful() {
 		j.announce(ended[0].Reason)
 	}
+}
+
+// lawful reports whether a reason of the law is about to hold.
+func (j *judging) lawful() bool {
+	if j.in.Suspended || j.in.InMaintenance {
+		return true
+	}
+	for reason := BudgetExceeded; reason <= RequestLimit; reason++ {
+		if _, holds := j.limit(reason); holds {
+			return true
+		}
+	}
+	return false
 }
 
 // announce tells that the endpoint takes traffic again.

@@ -113,6 +113,8 @@ type Input struct {
 	Suspended        bool
 	InMaintenance    bool
 	MaintenanceUntil time.Time
+	// Limits are the endpoint's own limits of which something is lent or used.
+	Limits []LimitUse
 	// QuotaReset is the start of the next quota period; zero when the endpoint declares none.
 	QuotaReset time.Time
 	// Units are those of all policies that cover the endpoint; DefaultUnit alone when none does.

@@ -41,6 +41,15 @@ func clock(t, now time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
+// timeOfDay writes the end of a period: by its day when that is more than one ahead.
+func timeOfDay(t, now time.Time) string {
+	t = t.UTC()
+	if t.Sub(now) > 24*time.Hour {
+		return t.Format("2006-01-02 15:04 UTC")
+	}
+	return t.Format("15:04 UTC")
+}
+
 // short writes a duration without the parts that are zero: 1m, not 1m0s.
 func short(d time.Duration) string {
 	text := d.String()

@@ -126,6 +126,9 @@ func (h *history) news() {
 		in.MaintenanceUntil = h.now.Add(h.span(100) - 20*time.Second)
 		in.QuotaReset = h.now.Add(h.span(1000) - 100*time.Second)
 	}
+	if h.chance(4) {
+		in.Limits = h.limits()
+	}
 	if h.chance(40) {
 		in.Configuration = fmt.Sprintf("c%d", h.IntN(3))
 	}
@@ -153,6 +156,20 @@ func (h *history) news() {
 	if h.chance(8) {
 		in.Siblings.CredentialAccepted = h.now.Add(-h.span(2))
 	}
+}
+
+// limits are some that are used up, some that are nearly, and some that nobody has.
+func (h *history) limits() []LimitUse {
+	var limits []LimitUse
+	for reason := BudgetExceeded; reason <= RequestLimit; reason++ {
+		if h.chance(2) {
+			limits = append(limits, LimitUse{
+				Reason: reason, Until: noon.Add(time.Duration(h.IntN(4)) * time.Hour),
+				Left: int64(max(h.IntN(4)-2, 0)), Out: int64(h.IntN(2)), Used: fmt.Sprint(h.IntN(3)), Amount: fmt.Sprint(h.IntN(2)),
+			})
+		}
+	}
+	return limits
 }
 
 // unlike explains how two values differ; empty when they do not. cmp is slow: it is asked only for what it
@@ -213,6 +230,7 @@ func TestTheMachineDoesWhatTheReferenceDoes(t *testing.T) {
 // The comparison is worth something only if it sees a rule that is broken.
 func TestTheReferenceCatchesMutants(t *testing.T) {
 	for _, mutant := range []string{
+		"a limit ends with what is out",
 		"older evidence counts", "successes of others are ignored", "no trial", "never withdrawn", "trust after a withdrawal",
 		"no cap", "each reason doubles", "one request is enough", "one proxy is believed", "no ramp",
 		"an older window counts",

@@ -135,7 +135,12 @@ func commonEnd(members []Member, now time.Time) time.Time {
 // eligible reports whether an endpoint's silence would mean something: it could take traffic, and does not
 // stand aside for a reason of its own.
 func (m *Member) eligible(now time.Time) bool {
-	return m.Usable && (m.changed() || m.State.Standing(m.Input.Units, now).Kind != Barred)
+	return m.Usable && !m.usedUp(now) && (m.changed() || m.State.Standing(m.Input.Units, now).Kind != Barred)
+}
+
+// usedUp reports whether a limit of the endpoint's own keeps traffic away.
+func (m *Member) usedUp(now time.Time) bool {
+	return slices.ContainsFunc(m.State.Verdicts, func(v Verdict) bool { return limits(v.Reason) && v.Until.After(now) })
 }
 
 // changed reports whether the endpoint is about to begin an epoch without a past.

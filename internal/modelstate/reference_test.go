@@ -535,6 +535,19 @@ func (r *reference) law(in *Input, now time.Time) {
 		until = end
 	}
 	set(MaintenanceWindow, in.InMaintenance, until)
+	for reason := BudgetExceeded; reason <= RequestLimit; reason++ {
+		holds := false
+		for _, l := range in.Limits {
+			if l.Reason != reason {
+				continue
+			}
+			until = ceil(l.Until)
+			b, held := r.reasons[reason]
+			held = held && b.until.Equal(until) && r.mutant != "a limit ends with what is out"
+			holds = until.After(now) && l.Left <= 0 && (l.Out <= 0 || held)
+		}
+		set(reason, holds, until)
+	}
 }
 
 func (r *reference) pass(in *Input, now time.Time) {

@@ -151,6 +151,8 @@ type EndpointSpec struct {
 	// user has named the former, so that a spent quota may be expected back at its end.
 	QuotaPeriod, BudgetPeriod calendar.Period
 	QuotaDeclared             bool
+	// Limits are how much of the endpoint may be used.
+	Limits Limits
 	// Maintenance are the windows in which the endpoint takes no traffic.
 	Maintenance []calendar.Window
 	// Misfit is set when a value of the spec is well-formed but cannot be acted on: InvalidSchedule or
@@ -161,6 +163,18 @@ type EndpointSpec struct {
 	TLS        TLS
 	// Unresolved is set when a Secret the endpoint refers to cannot be used. Such an endpoint takes no traffic.
 	Unresolved Refusal
+}
+
+// Limits are how much of an endpoint may be used, by the whole fleet. 0 means no limit.
+type Limits struct {
+	// Requests and Tokens are of a quota period, Budget of a budget period, in nano-dollars.
+	Requests, Tokens, Budget int64
+	// RequestsPerMinute, TokensPerMinute and ConcurrentRequests hold no period.
+	RequestsPerMinute, TokensPerMinute, ConcurrentRequests int64
+	// ReserveWorst sets the longest possible answer aside for an attempt, and not the expected one.
+	ReserveWorst bool
+	// FailOpen lets a proxy go on without limits of a period when nobody lends it anything any more.
+	FailOpen bool
 }
 
 // Strategy is the rule that orders the endpoints of a tier.

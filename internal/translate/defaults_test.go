@@ -182,7 +182,13 @@ func TestTheEndpointSchemaDefaultsAreTheCodeDefaults(t *testing.T) {
 			}
 			if r.IntN(2) == 0 {
 				spec.Pricing = &v1alpha1.Pricing{InputTokens: "1"}
-				spec.Limits = &v1alpha1.Limits{Quota: maybe(r, v1alpha1.QuotaLimit{Period: v1alpha1.PeriodHourly})}
+				spec.Limits = &v1alpha1.Limits{
+					Quota:   maybe(r, v1alpha1.QuotaLimit{Period: v1alpha1.PeriodHourly}, v1alpha1.QuotaLimit{Period: v1alpha1.PeriodDaily, Requests: new(int64(5))}),
+					Rate:    maybe(r, v1alpha1.RateLimit{TokensPerMinute: new(int64(5))}),
+					Reserve: []v1alpha1.Reserve{"", v1alpha1.ReserveExpected, v1alpha1.ReserveWorst}[r.IntN(3)],
+
+					OnControlPlaneLoss: []v1alpha1.ControlPlaneLoss{"", v1alpha1.FailClosed, v1alpha1.FailOpen}[r.IntN(3)],
+				}
 			}
 			if r.IntN(2) == 0 {
 				spec.Probe = &v1alpha1.Probe{

@@ -24,6 +24,19 @@ func NeedsSecrets(endpoint *v1alpha1.ModelEndpoint) bool {
 	return spec.Auth != nil || spec.TLS != nil && spec.TLS.CASecretRef != nil
 }
 
+// Secrets are the names of the Secrets that the endpoint refers to.
+func Secrets(endpoint *v1alpha1.ModelEndpoint) []string {
+	var names []string
+	spec := &endpoint.Spec
+	if spec.Auth != nil {
+		names = append(names, spec.Auth.SecretRef.Name)
+	}
+	if spec.TLS != nil && spec.TLS.CASecretRef != nil {
+		names = append(names, spec.TLS.CASecretRef.Name)
+	}
+	return names
+}
+
 func (r *resolver) endpoint(endpoint *v1alpha1.ModelEndpoint) routing.EndpointSpec {
 	spec := &endpoint.Spec
 	out := routing.EndpointSpec{

@@ -158,6 +158,35 @@ func TestEndpoint(t *testing.T) {
 				s.BudgetPeriod = calendar.Period{Unit: calendar.Weekly, Zone: berlin(t)}
 			},
 		},
+		"limits": {
+			change: func(s *v1alpha1.ModelEndpointSpec) {
+				s.Limits = &v1alpha1.Limits{
+					Quota:   &v1alpha1.QuotaLimit{Period: v1alpha1.PeriodDaily, Requests: new(int64(1000)), Tokens: new(int64(5_000_000))},
+					Budget:  &v1alpha1.BudgetLimit{Period: v1alpha1.PeriodMonthly, Amount: "12.50"},
+					Rate:    &v1alpha1.RateLimit{RequestsPerMinute: new(int64(60)), TokensPerMinute: new(int64(9000)), ConcurrentRequests: new(int64(8))},
+					Reserve: v1alpha1.ReserveWorst, OnControlPlaneLoss: v1alpha1.FailOpen,
+				}
+			},
+			want: func(s *routing.EndpointSpec) {
+				s.QuotaDeclared = true
+				s.Limits = routing.Limits{
+					Requests: 1000, Tokens: 5_000_000, Budget: 12_500_000_000,
+					RequestsPerMinute: 60, TokensPerMinute: 9000, ConcurrentRequests: 8, ReserveWorst: true, FailOpen: true,
+				}
+			},
+		},
+		"some limits and not the others": {
+			change: func(s *v1alpha1.ModelEndpointSpec) {
+				s.Limits = &v1alpha1.Limits{
+					Quota: &v1alpha1.QuotaLimit{Period: v1alpha1.PeriodDaily, Tokens: new(int64(7))},
+					Rate:  &v1alpha1.RateLimit{ConcurrentRequests: new(int64(8))}, Reserve: v1alpha1.ReserveExpected, OnControlPlaneLoss: v1alpha1.FailClosed,
+				}
+			},
+			want: func(s *routing.EndpointSpec) {
+				s.QuotaDeclared = true
+				s.Limits = routing.Limits{Tokens: 7, ConcurrentRequests: 8}
+			},
+		},
 		"a budget alone declares no quota": {
 			change: func(s *v1alpha1.ModelEndpointSpec) {
 				s.Limits = &v1alpha1.Limits{Budget: &v1alpha1.BudgetLimit{Period: v1alpha1.PeriodDaily}, TimeZone: "Europe/Berlin"}

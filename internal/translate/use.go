@@ -29,7 +29,7 @@ func price(spec *v1alpha1.Pricing) (pricing.Price, bool) {
 	return out, true
 }
 
-// limits sets the periods over which use is counted.
+// limits sets the periods over which use is counted, and how much of it there may be.
 func limits(spec *v1alpha1.Limits, out *routing.EndpointSpec) {
 	out.QuotaPeriod, out.BudgetPeriod = calendar.Period{Unit: calendar.Daily}, calendar.Period{Unit: calendar.Monthly}
 	var name string
@@ -37,10 +37,18 @@ func limits(spec *v1alpha1.Limits, out *routing.EndpointSpec) {
 		name = spec.TimeZone
 		if spec.Quota != nil {
 			out.QuotaPeriod.Unit, out.QuotaDeclared = unitOr(spec.Quota.Period, out.QuotaPeriod.Unit), true
+			out.Limits.Requests, out.Limits.Tokens = valueOr(spec.Quota.Requests, 0), valueOr(spec.Quota.Tokens, 0)
 		}
 		if spec.Budget != nil {
 			out.BudgetPeriod.Unit = unitOr(spec.Budget.Period, out.BudgetPeriod.Unit)
+			out.Limits.Budget = Money(spec.Budget.Amount)
 		}
+		if rate := spec.Rate; rate != nil {
+			out.Limits.RequestsPerMinute, out.Limits.TokensPerMinute = valueOr(rate.RequestsPerMinute, 0), valueOr(rate.TokensPerMinute, 0)
+			out.Limits.ConcurrentRequests = valueOr(rate.ConcurrentRequests, 0)
+		}
+		out.Limits.ReserveWorst = spec.Reserve == v1alpha1.ReserveWorst
+		out.Limits.FailOpen = spec.OnControlPlaneLoss == v1alpha1.FailOpen
 	}
 	zone, err := calendar.Zone(name)
 	if err != nil {
