@@ -63,6 +63,8 @@ type Candidate struct {
 	CooldownRemaining string `json:"cooldownRemaining,omitempty"`
 	// TrialPercent is the share of its traffic that it gets; only on trial, after a Standby for Reason.
 	TrialPercent int `json:"trialPercent,omitempty"`
+	// Limits are those of the endpoint. A proxy that has none of one at hand passes the endpoint over.
+	Limits []Limit `json:"limits,omitempty"`
 }
 
 // Exclusion is an endpoint of the policy that would not be tried.
@@ -73,7 +75,8 @@ type Exclusion struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 	// CooldownRemaining is how long it is on Standby still; empty when it is not, and when no time ends it.
-	CooldownRemaining string `json:"cooldownRemaining,omitempty"`
+	CooldownRemaining string  `json:"cooldownRemaining,omitempty"`
+	Limits            []Limit `json:"limits,omitempty"`
 }
 
 // Explain answers a question from a table and how its endpoints stand.
@@ -100,7 +103,7 @@ func Explain(table *routing.Table, state *State, question Question) Answer {
 		}
 		answer.Excluded = append(answer.Excluded, Exclusion{
 			Endpoint: x.Endpoint.Key.Name, Tier: x.Tier + 1, Reason: x.Reason.String(), Message: message,
-			CooldownRemaining: x.Standing.CooldownRemaining(state.now),
+			CooldownRemaining: x.Standing.CooldownRemaining(state.now), Limits: state.endpoints[x.Endpoint.Index].limits,
 		})
 	}
 	answer.Notes = notes(policy, state, &plan)
@@ -112,6 +115,7 @@ func candidate(policy *routing.Policy, state *State, c *routing.Candidate) Candi
 		Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1, Strategy: policy.Tiers[c.Tier].Strategy.String(),
 		Provider: c.Endpoint.Provider, Model: c.Endpoint.Model, URL: c.Endpoint.URL,
 		Status: string(v1alpha1.StatusActive), Reason: c.Standing.Reason.String(),
+		Limits: state.endpoints[c.Endpoint.Index].limits,
 	}
 	switch c.Standing.Kind {
 	case routing.Resting:

@@ -147,6 +147,63 @@ Notes:
 	}
 }
 
+func TestLimitsAreTold(t *testing.T) {
+	now := time.Date(2026, 3, 7, 1, 30, 0, 0, time.UTC)
+	midnight := metav1.NewTime(time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC))
+	first := metav1.NewTime(time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC))
+	limits := &v1alpha1.Limits{
+		Quota:  &v1alpha1.QuotaLimit{Period: v1alpha1.PeriodDaily, Requests: new(int64(1000))},
+		Budget: &v1alpha1.BudgetLimit{Period: v1alpha1.PeriodMonthly, Amount: "25.00"},
+		Rate:   &v1alpha1.RateLimit{RequestsPerMinute: new(int64(60)), ConcurrentRequests: new(int64(4))},
+	}
+	endpoints := []v1alpha1.ModelEndpoint{
+		judged("a", func(e *v1alpha1.ModelEndpoint) {
+			e.Spec.Limits, e.Spec.Pricing = limits, &v1alpha1.Pricing{InputTokens: "1"}
+			e.Status.Limits = []v1alpha1.LimitStatus{
+				{Limit: v1alpha1.LimitRequests, Amount: "1000", Used: "420", Leased: "130", Left: "450", ResetTime: midnight},
+				{Limit: v1alpha1.LimitBudget, Amount: "25", Used: "3.5", Leased: "0.25", Left: "21.25", ResetTime: first},
+			}
+		}),
+		judged("b", func(e *v1alpha1.ModelEndpoint) {
+			resting(v1alpha1.DeactivationRequestLimit, "1000 of 1000 requests are used", &midnight)(e)
+			e.Spec.Limits = &v1alpha1.Limits{Quota: &v1alpha1.QuotaLimit{Period: v1alpha1.PeriodDaily, Requests: new(int64(1000))}}
+		}),
+		judged("c", resting(v1alpha1.DeactivationRequestLimit, "of a limit that the spec has no more", &midnight)),
+		judged("d", func(e *v1alpha1.ModelEndpoint) {
+			resting(v1alpha1.DeactivationRequestLimit, "of yesterday", &metav1.Time{Time: now})(e)
+			e.Spec.Limits = &v1alpha1.Limits{Quota: &v1alpha1.QuotaLimit{Period: v1alpha1.PeriodDaily, Requests: new(int64(1000))}}
+		}),
+	}
+	policy := v1alpha1.RoutingPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "chat"},
+		Spec:       v1alpha1.RoutingPolicySpec{Models: []string{"chat"}, Capability: "chat-completion"},
+	}
+	table, _ := Table(endpoints, []v1alpha1.RoutingPolicy{policy})
+	answer := Explain(table, StateOf(table, endpoints, now), Question{Namespace: "ns", Name: "chat"})
+	var text strings.Builder
+	if err := WriteText(&text, routing.Facts{}, answer); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(text.String(), "Left out:\n")
+	want := `     ENDPOINT  TIER  REASON   WHY
+  -  b         1     Standby  is on standby, RequestLimit until 2026-03-08T00:00:00Z, for another 22h30m0s: 1000 of 1000 requests are used
+
+Limits, over all proxies:
+  a  420 of 1000 requests used, 130 lent to proxies, 450 left, until 2026-03-08T00:00:00Z
+     3.5 of 25 US dollars used, 0.25 lent to proxies, 21.25 left, until 2026-04-01T00:00:00Z
+     at most 60 requests a minute
+     at most 4 requests at once
+  d  at most 1000 requests
+  b  at most 1000 requests
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(answer.Order) != 3 || answer.Order[0].Limits[0].Left != "450" || answer.Order[1].Limits != nil {
+		t.Errorf("%+v", answer.Order)
+	}
+}
+
 func TestMaintenanceDoesNotHideALaterReturn(t *testing.T) {
 	now := time.Date(2026, 3, 7, 1, 30, 0, 0, time.UTC)
 	e := judged("a", resting(v1alpha1.DeactivationQuotaExhausted, "the provider says that its quota is spent", &metav1.Time{Time: now.Add(5 * time.Hour)}))

@@ -30,6 +30,7 @@ type endpointState struct {
 	percent int
 	// message is the operator's sentence about the standing; may be empty.
 	message string
+	limits  []Limit
 }
 
 var _ routing.Live = (*State)(nil)
@@ -52,11 +53,15 @@ func stateOf(e *routing.Endpoint, status *v1alpha1.ModelEndpointStatus, now time
 	out := endpointState{
 		standing: routing.Standing{Kind: standing.Kind, Reason: standing.Reason, Until: nanos(standing.Until)},
 		percent:  standing.Percent,
+		limits:   limitsOf(e, status),
 	}
 	for i := range state.Verdicts {
 		if state.Verdicts[i].Reason == standing.Reason {
 			out.message = state.Verdicts[i].Message
 		}
+	}
+	if limit, message := law(&e.Limits, &state, now); limit.Kind == routing.Barred {
+		out.standing, out.message = limit.And(out.standing), message
 	}
 	if open, until, _ := calendar.Open(e.Maintenance, now); open {
 		window := routing.Standing{Kind: routing.Barred, Reason: modelstate.MaintenanceWindow, Until: nanos(until)}

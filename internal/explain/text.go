@@ -45,6 +45,7 @@ func WriteText(w io.Writer, facts routing.Facts, a Answer) error {
 		}
 		table(&b, rows)
 	}
+	writeLimits(&b, &a)
 	if len(a.Notes) > 0 {
 		b.WriteString("\nNotes:\n")
 		for _, note := range a.Notes {

@@ -136,10 +136,13 @@ type Reading struct {
 	LastSuccess, LastFailure time.Time
 	// Quota and Budget are the periods of which usage is kept, oldest first.
 	Quota, Budget []modelstate.PeriodUsage
+	// Limits are those that the endpoint has, by precedence.
+	Limits []LimitReading
 }
 
 // Read takes a reading at now. Fields are read one by one, so they may be of slightly different moments.
 func (e *Endpoint) Read(now int64) Reading {
+	limits := e.ReadLimits(now)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	current, f := e.era.Load(), e.fleet.Load()
@@ -153,6 +156,7 @@ func (e *Endpoint) Read(now int64) Reading {
 		TrialPercent:     e.percent(current, now),
 		LastSuccess:      moment(e.book.lastRequest.Load()), LastFailure: moment(e.book.lastFailure.Load()),
 		Quota: e.book.quota.usage(), Budget: e.book.budget.usage(),
+		Limits: limits,
 	}
 }
 

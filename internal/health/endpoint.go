@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -28,6 +29,7 @@ type Endpoint struct {
 	terms    atomic.Pointer[terms]
 	fleet    atomic.Pointer[fleet]
 	era      atomic.Pointer[era]
+	limited  atomic.Pointer[limited] // nil without limits
 
 	inFlight atomic.Int64
 	// askedUntil is how long the provider asked to be left alone. No success and no epoch ends that.
@@ -38,7 +40,8 @@ type Endpoint struct {
 	window                            window
 	latency                           atomic.Pointer[latency]
 
-	mu sync.Mutex // for failures, and for what a success ends
+	mu      sync.Mutex     // for failures, for what a success ends, and for what follows
+	outputs *quota.Outputs // nil while there never were limits
 }
 
 // terms is what the table says of an endpoint, worked out for the request path.
@@ -63,8 +66,8 @@ func newEndpoint(r *Registry, b *book) *Endpoint {
 	return e
 }
 
-// bind tells what a new table says.
-func (e *Endpoint) bind(spec *routing.Endpoint) {
+// bind tells what a new table says. w is nil when there never were limits.
+func (e *Endpoint) bind(spec *routing.Endpoint, w *wallet) {
 	t := &terms{provider: spec.Provider, configuration: spec.Configuration, units: spec.Units}
 	if len(t.units) == 0 {
 		t.units = []modelstate.Unit{modelstate.DefaultUnit}
@@ -87,6 +90,14 @@ func (e *Endpoint) bind(spec *routing.Endpoint) {
 	defer e.mu.Unlock()
 	e.terms.Store(t)
 	e.fleet.Store(newFleet(e.fleet.Load().state, t))
+	if !anyLimit(&spec.Limits) {
+		e.limited.Store(nil)
+		return
+	}
+	if e.outputs == nil {
+		e.outputs = &quota.Outputs{}
+	}
+	e.limited.Store(&limited{Limits: spec.Limits, wallet: w, outputs: e.outputs})
 }
 
 // Remarkable reports whether a failure now is worth a line in the log: one in remarkEvery is.
@@ -97,28 +108,48 @@ func (e *Endpoint) Remarkable(now int64) bool {
 
 // Attempt is one attempt at an endpoint, from Begin to one of Refund, Success, Failure, RateLimited, Said and
 // Neutral. It belongs to the epoch and to the periods in which it began, whenever it ends. Settle may come
-// before its end.
+// before its end: an attempt that ends without it has used no tokens.
 type Attempt struct {
 	endpoint      *Endpoint
 	era           *era
 	quota, budget *bucket
-	begun         int64
-	request       uint64
+	held          holding
+	// life is how many ProxyInstances there were before the one that it began under.
+	life    int64
+	begun   int64
+	request uint64
 	// trial is true when the endpoint was on trial for its health, probing while the attempt counts as one that
 	// the trial waits for.
 	trial, probing bool
 }
 
-// Begin counts an attempt of a request, and one more that is in flight.
-func (e *Endpoint) Begin(now int64, request uint64) Attempt {
+// Begin sets aside what an attempt of a request needs of the endpoint's limits, counts it, and one more that is in
+// flight. When there is not enough there is no attempt, and the refusal says why.
+func (e *Endpoint) Begin(now int64, request uint64, need Need) (Attempt, Refusal) {
+	l := e.limited.Load() // before the periods: what has limits in it has purses, too
+	a := Attempt{endpoint: e, begun: now, request: request, quota: e.book.quota.at(now), budget: e.book.budget.at(now)}
+	if l != nil {
+		var no Refusal
+		if a.held, no = l.admit(e, now, &need, a.quota, a.budget); no.Limit != 0 {
+			return Attempt{}, no
+		}
+	}
+	a.begin()
+	return a, Refusal{}
+}
+
+// begin counts an attempt that is admitted.
+func (a *Attempt) begin() {
+	e, now := a.endpoint, a.begun
 	if !e.book.used.Load() {
 		e.registry.use(e.book)
 	}
 	e.inFlight.Add(1)
-	a := Attempt{
-		endpoint: e, era: e.era.Load(), begun: now, request: request,
-		quota: e.book.quota.begin(now), budget: e.book.budget.begin(now),
-	}
+	a.era, a.life = e.era.Load(), e.registry.lives.Load()
+	a.quota.requests.Add(1)
+	a.budget.requests.Add(1)
+	a.held.adopt(a.quota)
+	a.held.adopt(a.budget)
 	if a.era.restUntil.Load() != 0 || !e.fleet.Load().quiet {
 		a.trial = e.health(a.era, now).Kind == routing.OnTrial
 		if a.probing = a.trial; a.probing {
@@ -126,12 +157,12 @@ func (e *Endpoint) Begin(now int64, request uint64) Attempt {
 			a.era.reserved.Store(0)
 		}
 	}
-	return a
 }
 
 // end takes the attempt out of what is in flight.
 func (a *Attempt) end() *Endpoint {
 	a.endpoint.inFlight.Add(-1)
+	a.held.close()
 	a.Shown()
 	return a.endpoint
 }
@@ -149,14 +180,24 @@ func (a *Attempt) Shown() {
 // Refund gives back the request that Begin counted: certainly nothing of it was sent. The attempt still has
 // to end.
 func (a *Attempt) Refund() {
-	a.quota.requests.Add(-1)
-	a.budget.requests.Add(-1)
+	present := a.life == a.endpoint.registry.lives.Load()
+	a.quota.refund(present)
+	a.budget.refund(present)
+	a.held.refund()
 }
 
 // Settle books what the attempt used, and its cost in nano-dollars. estimated says that the provider has not.
 func (a *Attempt) Settle(u modelstate.Tokens, cost int64, estimated bool) {
 	a.quota.settle(u, cost, estimated)
 	a.budget.settle(u, cost, estimated)
+	a.held.settle(a.quota, a.budget, u.Total(), cost)
+}
+
+// Answered tells how long an answer was, in tokens, as the provider said: the next ones are expected to be so.
+func (a *Attempt) Answered(tokens int64) {
+	if l := a.held.limited; l != nil {
+		l.outputs.Add(tokens)
+	}
 }
 
 // Success ends the attempt with an answer. shown is when the answer showed itself: its first content, or now

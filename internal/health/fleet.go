@@ -28,8 +28,12 @@ type fleet struct {
 	// nothing here, and nothing from here says anything there.
 	foreign bool
 	// quiet is true when no reason of health holds and there is no trial.
-	quiet  bool
-	cached atomic.Pointer[cachedStanding]
+	quiet bool
+	// spent is until when the fleet has nothing left of a limit, by Limit; 0 when it has. anySpent says that there
+	// is one.
+	spent    [Requests + 1]int64
+	anySpent bool
+	cached   atomic.Pointer[cachedStanding]
 }
 
 // cachedStanding is a Standing that time does not change from since until until.
@@ -52,10 +56,40 @@ func newFleet(state modelstate.State, t *terms) *fleet {
 	f := &fleet{state: state, quiet: state.Trial == nil}
 	f.foreign = state.Configuration != "" && t.configuration != "" && state.Configuration != t.configuration
 	for i := range state.Verdicts {
-		f.quiet = f.quiet && !state.Verdicts[i].Reason.Health()
+		v := &state.Verdicts[i]
+		f.quiet = f.quiet && !v.Reason.Health()
+		for _, of := range lent {
+			if v.Reason == of.limit.Reason() {
+				f.spent[of.limit], f.anySpent = nanos(v.Until), true
+			}
+		}
 	}
 	f.quiet = f.quiet || f.foreign
 	return f
+}
+
+// spentUntil is the end of the period of a limit of which the fleet has nothing left; 0 when it has, or when that
+// period is over.
+func (f *fleet) spentUntil(limit Limit, now int64) int64 {
+	if until := f.spent[limit]; ahead(until, now, modelstate.MaxQuotaReset) {
+		return until
+	}
+	return 0
+}
+
+// law is how the endpoint stands for limits that hold a period: what the fleet says counts once this proxy's own
+// purse is empty.
+func (e *Endpoint) law(f *fleet, now int64) (s routing.Standing) {
+	l := e.limited.Load()
+	if l == nil {
+		return s
+	}
+	for _, of := range lent {
+		if until := f.spentUntil(of.limit, now); until != 0 && of.limit.Of(&l.Limits) > 0 && e.book.free(of.quota, now) <= 0 {
+			s = s.And(routing.Standing{Kind: routing.Barred, Reason: of.limit.Reason(), Until: until})
+		}
+	}
+	return s
 }
 
 // standing is how the endpoint stands for the fleet.
@@ -175,12 +209,15 @@ func (m *maintenance) standing(now int64) routing.Standing {
 
 // Standing is how the endpoint stands: the worst of what the calendar, the fleet and this proxy say.
 func (e *Endpoint) Standing(now int64) routing.Standing {
-	current, t := e.era.Load(), e.terms.Load()
+	current, t, f := e.era.Load(), e.terms.Load(), e.fleet.Load()
 	if t.maintenance == nil && e.askedUntil.Load() <= now && current.restUntil.Load() == 0 &&
-		current.said.Load() == nil && e.fleet.Load().quiet {
+		current.said.Load() == nil && f.quiet && !f.anySpent {
 		return routing.Standing{}
 	}
 	s := e.health(current, now)
+	if f.anySpent {
+		s = e.law(f, now).And(s)
+	}
 	if t.maintenance != nil {
 		s = t.maintenance.standing(now).And(s)
 	}

@@ -29,7 +29,7 @@ func TestManyAttemptsAtOnceLoseNothing(t *testing.T) {
 		attempts.Go(func() {
 			for i := range rounds {
 				now := from + int64(i)*int64(10*time.Millisecond)
-				a := e.Begin(now, uint64(w*rounds+i))
+				a, _ := e.Begin(now, uint64(w*rounds+i), Need{})
 				requests.Add(1)
 				switch i % 8 {
 				case 0:
@@ -196,7 +196,7 @@ func BenchmarkAttempt(b *testing.B) {
 		if v.Standing(0, now).Kind != routing.InService {
 			b.Fatal("it does not work")
 		}
-		a := e.Begin(now, 1)
+		a, _ := e.Begin(now, 1, Need{})
 		a.Settle(modelstate.Tokens{Input: 100, Output: 100}, 1000, false)
 		a.Success(now, now, time.Second, 2*time.Second)
 	}
@@ -211,7 +211,7 @@ func BenchmarkAttemptParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			now := clock.Add(int64(time.Millisecond))
-			a := e.Begin(now, 1)
+			a, _ := e.Begin(now, 1, Need{})
 			a.Settle(modelstate.Tokens{Input: 100, Output: 100}, 1000, false)
 			a.Success(now, now, time.Second, 2*time.Second)
 		}

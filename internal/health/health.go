@@ -4,7 +4,8 @@
 // Package health is what one proxy knows of its endpoints while it runs, written by every attempt and read by
 // every plan. It stands beside the routing table, in two layers. What speaks of an endpoint's health is keyed
 // by what the endpoint *is*: changing its credential, URL or model starts it afresh. What was used is keyed by
-// its UID alone and only grows. Both outlive new tables, and both go with a deleted endpoint.
+// its UID alone and only grows. Both outlive new tables, and both go with a deleted endpoint. What may be used of
+// its limits is kept by UID too, as long as it was lent (see wallet).
 //
 // A verdict here is this proxy's own and provisional: it is reported, and a newer one of the whole fleet
 // (SetFleet) replaces it. An endpoint stands as the worse of the two says.
@@ -17,6 +18,7 @@ package health
 import (
 	"hash/maphash"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,14 +44,20 @@ type turnKey struct {
 // time; Views it returned earlier stay valid for the requests that still use them.
 type Registry struct {
 	seed   maphash.Seed
+	spread atomic.Uint64
 	log    *slog.Logger
 	urgent chan struct{}
 
 	isolated atomic.Bool
+	// retired says that this process is about to end. interval is how often it reports, proxies how many there are,
+	// lives how many ProxyInstances it has lost.
+	retired                  atomic.Bool
+	interval, proxies, lives atomic.Int64
 
 	mu        sync.Mutex // guards what follows; requests take it at an endpoint's first use only
 	endpoints map[identity]*Endpoint
 	books     map[string]*book
+	wallets   map[string]*wallet
 	used      []*book // in the order of their first use
 	pending   map[string]*pending
 	turns     map[turnKey]*atomic.Uint64
@@ -64,12 +72,15 @@ type pending struct {
 
 // NewRegistry returns an empty Registry. log takes what is worth a person's attention.
 func NewRegistry(log *slog.Logger) *Registry {
-	return &Registry{
+	r := &Registry{
 		seed:    maphash.MakeSeed(),
 		log:     log,
 		urgent:  make(chan struct{}, 1),
+		wallets: map[string]*wallet{},
 		pending: map[string]*pending{},
 	}
+	r.Spread(rand.Uint64())
+	return r
 }
 
 // Bind returns the live state of a table's endpoints and tiers: what is known stays known, what left the
@@ -107,10 +118,18 @@ func (r *Registry) Bind(t *routing.Table) *View {
 func (r *Registry) bind(e *routing.Endpoint, endpoints map[identity]*Endpoint, books map[string]*book) *Endpoint {
 	b := r.books[e.UID]
 	if b == nil {
-		b = &book{registry: r, uid: e.UID}
+		b = newBook(r, e.UID)
 	}
 	books[e.UID] = b
-	b.bind(e)
+	w := r.wallets[e.UID]
+	if w == nil && anyLimit(&e.Limits) {
+		w = newWallet(r, e.UID)
+		r.wallets[e.UID] = w
+	}
+	if w != nil {
+		w.bind(e)
+	}
+	b.bind(e, w)
 	id := identity{
 		uid: e.UID, url: e.URL, model: e.Model,
 		credential: maphash.String(r.seed, e.Credential.Value.Reveal()),
@@ -123,7 +142,7 @@ func (r *Registry) bind(e *routing.Endpoint, endpoints map[identity]*Endpoint, b
 		}
 	}
 	endpoints[id] = live
-	live.bind(e)
+	live.bind(e, w)
 	b.endpoint.Store(live)
 	if p := r.pending[e.UID]; p != nil {
 		live.told(p.state)
@@ -141,6 +160,11 @@ func (r *Registry) forget() {
 		}
 	}
 	r.used = used
+	for uid, w := range r.wallets {
+		if r.books[uid] == nil {
+			w.leave()
+		}
+	}
 	for uid, p := range r.pending {
 		if p.seen {
 			delete(r.pending, uid)

@@ -66,7 +66,7 @@ func (x *rig) pass(d time.Duration) { x.now += int64(d) }
 // begin begins an attempt of another request at the endpoint with that index.
 func (x *rig) begin(index int) *Attempt {
 	x.request++
-	a := x.view.Endpoint(index).Begin(x.now, x.request)
+	a, _ := x.view.Endpoint(index).Begin(x.now, x.request, Need{})
 	return &a
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/turnout-ai/turnout/internal/calendar"
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 	"github.com/turnout-ai/turnout/internal/routing"
 )
 
@@ -31,13 +32,19 @@ type book struct {
 	lastMessage              atomic.Pointer[string]
 }
 
-// bind tells what the table says about the endpoint's periods.
-func (b *book) bind(e *routing.Endpoint) {
+func newBook(r *Registry, uid string) *book {
+	b := &book{registry: r, uid: uid}
+	b.quota.limits, b.budget.limits = []quota.Limit{quota.Requests, quota.Tokens}, []quota.Limit{quota.Budget}
+	return b
+}
+
+// bind tells what the table says about the endpoint's periods. w is nil when there never were limits.
+func (b *book) bind(e *routing.Endpoint, w *wallet) {
 	key := e.Key
 	b.key.Store(&key)
 	b.quotaDeclared.Store(e.QuotaDeclared)
-	b.quota.bind(e.QuotaPeriod)
-	b.budget.bind(e.BudgetPeriod)
+	b.quota.bind(e.QuotaPeriod, w)
+	b.budget.bind(e.BudgetPeriod, w)
 }
 
 // failed remembers a failure for people.
@@ -48,12 +55,15 @@ func (b *book) failed(now int64, message string) {
 
 // ledger sums up usage by periods of one kind.
 type ledger struct {
+	// limits are those that hold these periods.
+	limits []quota.Limit
 	// current is nil until the first attempt, and after a change of the period.
 	current atomic.Pointer[term]
 
 	mu     sync.Mutex
 	period calendar.Period
 	kept   []*bucket // oldest first
+	wallet *wallet   // nil without limits
 }
 
 // term says until when a bucket takes new attempts.
@@ -68,30 +78,137 @@ func (t *term) holds(now int64) bool { return t != nil && now < t.end && now >= 
 
 // bucket is the usage of one period. Attempts keep theirs until they have settled.
 type bucket struct {
-	start                                          int64
-	requests, input, cached, output, reason, cost  atomic.Int64
+	start int64
+	// requests counts attempts that began, refunded those of them of which nothing was sent.
+	requests, refunded                             atomic.Int64
+	input, cached, output, reason, cost            atomic.Int64
 	guesses, guessedInput, guessedOutput, guessedC atomic.Int64
+	// purses are those that the period's attempts are admitted out of: the period of use and of what was lent is
+	// one and the same. nil when the period never had a limit.
+	purses atomic.Pointer[purses]
+	// before is what was used before the present ProxyInstance, under the ledger's lock: of requests, how many had
+	// begun. forgone are those refunded that began under the present one.
+	before  [lentCount]int64
+	forgone atomic.Int64
 }
 
-func (l *ledger) bind(p calendar.Period) {
+// purses are by quota.Limit; nil where there never was a limit.
+type purses [lentCount]*quota.Purse
+
+// orMonthly is the period; a month when there is none.
+func orMonthly(p calendar.Period) calendar.Period {
 	if p.Unit == 0 {
-		p = calendar.Period{Unit: calendar.Monthly}
+		return calendar.Period{Unit: calendar.Monthly}
 	}
+	return p
+}
+
+func (l *ledger) bind(p calendar.Period, w *wallet) {
+	p = orMonthly(p)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.wallet = w
 	if !l.period.Equal(p) {
 		l.period = p
 		l.current.Store(nil)
 	}
+	if t := l.current.Load(); t != nil {
+		l.attach(t)
+	}
 }
 
-// begin returns the bucket of an attempt that begins at now.
-func (l *ledger) begin(now int64) *bucket {
+// attach gives a period its purses. What is used while that is done may be counted twice, and never not at all.
+func (l *ledger) attach(t *term) {
+	if l.wallet == nil {
+		return
+	}
+	set, fresh := l.wallet.purses(t.bucket, l.limits, t.end)
+	t.bucket.purses.Store(set)
+	for limit, known := range fresh {
+		if known >= 0 {
+			set[limit].Force(max(t.bucket.spent(quota.Limit(limit))-known, 0))
+		}
+	}
+}
+
+// renew gives the current period new purses: those it had were another ProxyInstance's. Who still holds an earlier
+// period goes on with what that one was lent, which counts as used whatever becomes of it.
+func (l *ledger) renew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.kept {
+		for _, limit := range l.limits {
+			b.before[limit] = b.used(limit)
+		}
+		b.forgone.Store(0)
+	}
+	if t := l.current.Load(); t != nil {
+		l.attach(t)
+	}
+}
+
+// spent is what was used of a limit under the present ProxyInstance. The ledger is locked.
+func (b *bucket) spent(limit quota.Limit) int64 {
+	spent := b.used(limit) - b.before[limit]
+	if limit == quota.Requests {
+		spent -= b.forgone.Load()
+	}
+	return max(spent, 0)
+}
+
+// used is what was used of a limit since the start of this process; of requests, how many began.
+func (b *bucket) used(limit quota.Limit) int64 {
+	switch limit {
+	case quota.Requests:
+		return b.requests.Load()
+	case quota.Tokens:
+		return b.input.Load() + b.output.Load()
+	default:
+		return b.cost.Load()
+	}
+}
+
+// refund takes back an attempt of which nothing was sent. present says that it began under the present
+// ProxyInstance.
+func (b *bucket) refund(present bool) {
+	b.refunded.Add(1)
+	if present {
+		b.forgone.Add(1)
+	}
+}
+
+// sent is how many attempts there were without those of which nothing was sent.
+func (b *bucket) sent() int64 {
+	refunded := b.refunded.Load() // first, so that it is never less than nothing
+	return b.requests.Load() - refunded
+}
+
+// free is what may be used of a limit at now; 0 when there is no purse.
+func (l *ledger) free(limit quota.Limit, now int64) int64 {
+	t := l.current.Load()
+	if !t.holds(now) {
+		return 0
+	}
+	if set := t.bucket.purses.Load(); set != nil && set[limit] != nil {
+		return set[limit].Free()
+	}
+	return 0
+}
+
+// free is what may be used of a limit at now; 0 when there is no purse.
+func (b *book) free(limit quota.Limit, now int64) int64 {
+	if limit == quota.Budget {
+		return b.budget.free(limit, now)
+	}
+	return b.quota.free(limit, now)
+}
+
+// at returns the bucket of an attempt that begins at now.
+func (l *ledger) at(now int64) *bucket {
 	t := l.current.Load()
 	if !t.holds(now) {
 		t = l.turn(now)
 	}
-	t.bucket.requests.Add(1)
 	return t.bucket
 }
 
@@ -117,16 +234,20 @@ func (l *ledger) turn(now int64) *term {
 			l.kept = append(l.kept[:0:0], l.kept[1:]...)
 		}
 	}
+	l.attach(t)
 	l.current.Store(t)
 	return t
 }
 
-// usage reads all periods that are kept, oldest first.
+// usage reads all periods that are kept and were used, oldest first. One in which every attempt was refused was not.
 func (l *ledger) usage() []modelstate.PeriodUsage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	periods := make([]modelstate.PeriodUsage, 0, len(l.kept))
 	for _, b := range l.kept {
+		if b.requests.Load() == 0 {
+			continue
+		}
 		at := len(periods)
 		for at > 0 && periods[at-1].Start.UnixNano() > b.start { // after a change of the period
 			at--
@@ -168,7 +289,7 @@ func (b *bucket) read() modelstate.Usage {
 		Cost:     b.guessedC.Load(),
 	}
 	return modelstate.Usage{
-		Requests: b.requests.Load(),
+		Requests: b.sent(),
 		Tokens: modelstate.Tokens{
 			Input: b.input.Load(), CachedInput: b.cached.Load(), Output: b.output.Load(), Reasoning: b.reason.Load(),
 		},

@@ -41,7 +41,8 @@ NAME is a model name of a policy or a capability, as a caller in the namespace w
 write it; namespace/name reaches into another namespace. The answer is made of the objects
 in the cluster, by the functions that the proxies use: whether an endpoint rests is what the
 operator has written into its status. What a proxy alone has noticed since is not part of
-it. Secrets are not read.
+it, and neither is what one proxy may use of a limit: /debug/explain on its administration
+port shows that. Secrets are not read.
 
 Exit status: 0 if an endpoint would be tried, 2 if none would be or the name resolves
 to nothing, 1 if the question could not be asked.`,

@@ -61,6 +61,12 @@ func objects(t *testing.T) {
 	word(t, "primary", metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs, "all references resolve")
 	word(t, "keyless", metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound, `spec.auth.secretRef: namespace "team-a" has no Secret "lost"; create it, or name another`)
 	verdict(t, "failing", v1alpha1.DeactivationErrorThreshold, "3 failures in a row, the last of them 503 from vllm-3.models.svc")
+	change(t, "primary", func(status *v1alpha1.ModelEndpointStatus) {
+		status.Limits = []v1alpha1.LimitStatus{{
+			Limit: v1alpha1.LimitRequests, Amount: "1000", Used: "420", Leased: "130", Left: "450",
+			ResetTime: metav1.Date(2126, 1, 2, 0, 0, 0, 0, time.UTC),
+		}}
+	})
 	verdict(t, "spent", v1alpha1.DeactivationQuotaExhausted, "the provider says that its quota is spent")
 }
 

@@ -93,6 +93,7 @@ type entry struct {
 	problem          string // why it failed; empty when it did not
 	duration         time.Duration
 	firstToken       time.Duration // 0 when no content was sent
+	limitWait        time.Duration // for an endpoint that was at a limit
 	bytesIn          int
 	bytesOut         int64
 	usage            wire.Usage // of the last attempt
@@ -158,6 +159,10 @@ func (e *entry) append(b []byte) []byte {
 	if e.firstToken > 0 {
 		b = append(b, `,"time_to_first_token_ms":`...)
 		b = appendMillis(b, e.firstToken)
+	}
+	if e.limitWait > 0 {
+		b = append(b, `,"turnout.limit_wait_ms":`...)
+		b = appendMillis(b, e.limitWait)
 	}
 	b = appendInt(b, `,"request_bytes":`, int64(e.bytesIn))
 	b = appendInt(b, `,"response_bytes":`, e.bytesOut)

@@ -101,6 +101,23 @@ type endpointView struct {
 	// Quota and Budget are the use in their current periods, as this process has counted it.
 	Quota  *usageView `json:"quotaPeriod,omitempty"`
 	Budget *usageView `json:"budgetPeriod,omitempty"`
+	// Limits are those of the endpoint, and what this proxy may use of them.
+	Limits []limitView `json:"limits,omitempty"`
+}
+
+// limitView is one limit. Amounts are whole numbers, or US dollars.
+type limitView struct {
+	Limit  string `json:"limit"`
+	Amount string `json:"amount"`
+	// Granted, Spent and Free are of this proxy, in the period that ends then.
+	Granted string    `json:"granted,omitempty"`
+	Spent   string    `json:"spent,omitempty"`
+	Free    string    `json:"free,omitempty"`
+	Ends    time.Time `json:"ends,omitzero"`
+	// Share is this proxy's part of a limit that holds no period.
+	Share string `json:"share,omitempty"`
+	// Summary says the same in words.
+	Summary string `json:"summary"`
 }
 
 // fleetView is what the operator has written.
@@ -183,7 +200,7 @@ func viewEndpoint(b *backend, now int64) endpointView {
 			CooldownUntil: h.RestingUntil, RateLimitedUntil: h.RateLimitedUntil,
 			LastSuccess: h.LastSuccess, LastFailure: h.LastFailure,
 		},
-		Quota: viewUsage(h.Quota), Budget: viewUsage(h.Budget),
+		Quota: viewUsage(h.Quota), Budget: viewUsage(h.Budget), Limits: viewLimits(h.Limits),
 	}
 	if standing.Kind == routing.OnTrial {
 		v.TrialPercent = h.TrialPercent
@@ -224,6 +241,44 @@ func viewUsage(periods []modelstate.PeriodUsage) *usageView {
 	}
 }
 
+func viewLimits(readings []health.LimitReading) []limitView {
+	var views []limitView
+	for i := range readings {
+		views = append(views, viewLimit(&readings[i]))
+	}
+	return views
+}
+
+func viewLimit(r *health.LimitReading) limitView {
+	say := func(n int64) string { return amountOf(r.Limit, n) }
+	v := limitView{Limit: r.Limit.String(), Amount: say(r.Amount), Ends: r.Ends}
+	switch {
+	case r.Limit == health.ConcurrentRequests:
+		v.Share, v.Spent = say(r.Share), say(r.Spent)
+		v.Summary = fmt.Sprintf("at most %s at once over all proxies; this one may have %s under way, and has %s", v.Amount, v.Share, v.Spent)
+	case r.Limit.Reason() == 0:
+		v.Share = say(r.Share)
+		v.Summary = fmt.Sprintf("at most %s over all proxies; this one may use %s", v.Amount, v.Share)
+	default:
+		v.Granted, v.Spent, v.Free = say(r.Granted), say(r.Spent), say(r.Free)
+		v.Summary = fmt.Sprintf("at most %s over all proxies until %s; this one was lent %s, has used or set aside %s, and may use %s",
+			v.Amount, r.Ends.Format(time.RFC3339), v.Granted, v.Spent, say(max(r.Free, 0)))
+	}
+	return v
+}
+
+// amountOf writes an amount of a limit: US dollars for the budget.
+func amountOf(limit health.Limit, n int64) string {
+	switch {
+	case limit != health.Budget:
+		return strconv.FormatInt(n, 10)
+	case n < 0:
+		return "-" + pricing.Format(-n)
+	default:
+		return pricing.Format(n)
+	}
+}
+
 // explanation is what /debug/explain answers.
 type explanation struct {
 	Policy   string          `json:"policy"`
@@ -238,13 +293,16 @@ type candidateView struct {
 	Standing          string    `json:"standing"`
 	RestingUntil      time.Time `json:"restingUntil,omitzero"`
 	CooldownRemaining string    `json:"cooldownRemaining,omitempty"`
+	// Limits are what this proxy may use of the endpoint: one at a limit is passed over.
+	Limits []limitView `json:"limits,omitempty"`
 }
 
 type excludedView struct {
-	Endpoint          string `json:"endpoint"`
-	Reason            string `json:"reason"`
-	Message           string `json:"message"`
-	CooldownRemaining string `json:"cooldownRemaining,omitempty"`
+	Endpoint          string      `json:"endpoint"`
+	Reason            string      `json:"reason"`
+	Message           string      `json:"message"`
+	CooldownRemaining string      `json:"cooldownRemaining,omitempty"`
+	Limits            []limitView `json:"limits,omitempty"`
 }
 
 // still is live state that is only looked at: explaining a plan must not take a turn from anybody.
@@ -279,10 +337,10 @@ func (p *Proxy) adminExplain(w http.ResponseWriter, r *http.Request) {
 	var plan routing.Plan
 	now := time.Now().UnixNano()
 	route.Plan(facts, still{s.view}, now, &plan)
-	writeJSON(w, explain(route, &plan, now))
+	writeJSON(w, explain(route, &plan, s.view, now))
 }
 
-func explain(route *routing.Route, plan *routing.Plan, now int64) explanation {
+func explain(route *routing.Route, plan *routing.Plan, view *health.View, now int64) explanation {
 	e := explanation{
 		Policy: route.Policy.Key.String(), Node: string(route.Node),
 		Order: []candidateView{}, Excluded: []excludedView{},
@@ -292,12 +350,14 @@ func explain(route *routing.Route, plan *routing.Plan, now int64) explanation {
 			Endpoint: c.Endpoint.Key.Name, Tier: c.Tier + 1,
 			Standing: standingNames[c.Standing.Kind], RestingUntil: moment(c.Standing.Until),
 			CooldownRemaining: c.Standing.CooldownRemaining(now),
+			Limits:            viewLimits(view.Endpoint(c.Endpoint.Index).ReadLimits(now)),
 		})
 	}
 	for _, x := range plan.Excluded {
 		e.Excluded = append(e.Excluded, excludedView{
 			Endpoint: x.Endpoint.Key.Name, Reason: x.Reason.String(), Message: x.MessageAt(now),
 			CooldownRemaining: x.Standing.CooldownRemaining(now),
+			Limits:            viewLimits(view.Endpoint(x.Endpoint.Index).ReadLimits(now)),
 		})
 	}
 	return e

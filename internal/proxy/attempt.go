@@ -42,30 +42,41 @@ const (
 
 // carryOut tries the candidates of the plan in order until one answers.
 func (r *request) carryOut() {
-	for i := range r.plan.Order {
-		if r.attempts >= r.route.Policy.Attempts || !time.Now().Before(r.deadline) {
+	for i := 0; i < len(r.plan.Order) && r.mayTry(); i++ {
+		if r.ended(r.try(&r.plan.Order[i])) {
+			return
+		}
+	}
+	for r.mayTry() {
+		b := r.await()
+		if b == nil {
 			break
 		}
-		switch r.try(&r.plan.Order[i]) {
-		case answered:
+		if r.ended(r.attempt(b)) {
 			return
-		case abandoned:
-			r.abandon()
-			return
-		case next, again:
-		}
-		if r.mustNotRepeat() {
-			break
 		}
 	}
 	r.giveUp()
+}
+
+// mayTry reports whether there may be another attempt.
+func (r *request) mayTry() bool {
+	return r.attempts < r.route.Policy.Attempts && time.Now().Before(r.deadline) && !r.mustNotRepeat()
+}
+
+// ended reports whether the request needs no further attempt.
+func (r *request) ended(v verdict) bool {
+	if v == abandoned {
+		r.abandon()
+	}
+	return v == answered || v == abandoned
 }
 
 // mustNotRepeat reports whether some of the request was sent and it may have had an effect that a second
 // attempt would have again.
 func (r *request) mustNotRepeat() bool { return r.sent && r.facts.HasEffects() }
 
-// try attempts one candidate, on a fresh connection once more if a pooled one turned out to be closed.
+// try attempts one candidate. One that is at a limit is passed over, which is no attempt.
 func (r *request) try(c *routing.Candidate) verdict {
 	b := &r.snap.backends[c.Endpoint.Index]
 	if r.attempts > 0 { // while others were tried, it may have been barred
@@ -74,24 +85,36 @@ func (r *request) try(c *routing.Candidate) verdict {
 			return next
 		}
 	}
-	v := r.attempt(b, false)
+	if r.watch.gone() {
+		return abandoned
+	}
+	if !r.open(b) {
+		return next
+	}
+	return r.attempt(b)
+}
+
+// attempt makes the attempt that is open at b, and another one on a fresh connection if a pooled one turned out to
+// be closed. It is over when it returns, unless the verdict is answered with an answer that goes on.
+func (r *request) attempt(b *backend) verdict {
+	v := r.call(b, false)
 	if v != again {
 		return v
 	}
 	if r.attempts < r.route.Policy.Attempts && !r.mustNotRepeat() {
-		return r.attempt(b, true)
+		if r.watch.gone() {
+			return abandoned
+		}
+		if r.open(b) {
+			return r.call(b, true)
+		}
 	}
 	r.failures.add(outcomeStale)
 	return next
 }
 
-// attempt makes one attempt at b. The attempt is over when it returns, unless the verdict is answered with
-// an answer that goes on.
-func (r *request) attempt(b *backend, fresh bool) verdict {
-	if r.watch.gone() {
-		return abandoned
-	}
-	r.open(b)
+// call sends the request of the attempt that is open, and takes what comes back.
+func (r *request) call(b *backend, fresh bool) verdict {
 	p := r.route.Policy
 	err := r.proxy.transport.Do(&r.exchange, &b.target, &upstream.Request{
 		Head:           r.writeHead(b),

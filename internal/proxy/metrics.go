@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/turnout-ai/turnout/internal/health"
 	"github.com/turnout-ai/turnout/internal/pricing"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/wire"
@@ -23,6 +24,9 @@ type metrics struct {
 	tokensUsed *prometheus.CounterVec
 	cost       *prometheus.CounterVec
 	ttft       *prometheus.HistogramVec
+	refusals   *prometheus.CounterVec
+	waits      *prometheus.CounterVec
+	waitTime   prometheus.Histogram
 	panics     prometheus.Counter
 }
 
@@ -65,13 +69,26 @@ func newMetrics(p *Proxy, reg prometheus.Registerer) *metrics {
 			Help:    "Time from the beginning of an attempt to the first content of its streamed answer.",
 			Buckets: durationBuckets,
 		}, []string{labelNamespace, labelEndpoint}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_limit_refusals_total",
+			Help: "Times that an endpoint was passed over because it was at a limit, by limit: Requests, Tokens, Budget, RequestsPerMinute, TokensPerMinute or ConcurrentRequests. Each is no attempt.",
+		}, []string{labelNamespace, labelEndpoint, "limit"}),
+		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_limit_waits_total",
+			Help: "Requests that waited for an endpoint at a limit because no other was left, by outcome: granted, refused, or client_disconnect when the caller left.",
+		}, []string{"outcome"}),
+		waitTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "turnout_limit_wait_seconds",
+			Help:    "How long requests waited for an endpoint at a limit, at most 250 milliseconds.",
+			Buckets: []float64{.001, .005, .01, .02, .03, .04, .05, .075, .1, .15, .2, .25, .3},
+		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "turnout_panics_total",
 			Help: "Requests that failed by a panic in the proxy. Each is a defect.",
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.cost, m.ttft, m.panics)
+		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.cost, m.ttft, m.refusals, m.waits, m.waitTime, m.panics)
 		registerGauges(p, reg)
 	}
 	return m
@@ -161,6 +178,7 @@ func (m *metrics) forget(last, next *routing.Table) {
 			m.tokensUsed.DeletePartialMatch(gone)
 			m.cost.DeletePartialMatch(gone)
 			m.ttft.DeletePartialMatch(gone)
+			m.refusals.DeletePartialMatch(gone)
 		}
 	}
 }
@@ -193,6 +211,7 @@ type endpointMetrics struct {
 	input, output prometheus.Counter
 	cost          prometheus.Counter // nil without a price
 	ttft          prometheus.Observer
+	refusals      []prometheus.Counter // by health.Limit; nil without limits
 }
 
 func (m *metrics) endpoint(e *routing.Endpoint) endpointMetrics {
@@ -207,7 +226,26 @@ func (m *metrics) endpoint(e *routing.Endpoint) endpointMetrics {
 	if e.Priced {
 		em.cost = m.cost.WithLabelValues(ns, name)
 	}
+	for _, l := range health.Limits {
+		if l.Of(&e.Limits) == 0 {
+			continue
+		}
+		if em.refusals == nil {
+			em.refusals = make([]prometheus.Counter, len(health.Limits)+1)
+		}
+		em.refusals[l] = m.refusals.WithLabelValues(ns, name, l.String())
+	}
 	return em
+}
+
+// refused counts that the endpoint was passed over because of a limit. The limit may be newer than the table of the
+// request.
+func (e *endpointMetrics) refused(l health.Limit) {
+	if int(l) < len(e.refusals) && e.refusals[l] != nil {
+		e.refusals[l].Inc()
+		return
+	}
+	e.all.refusals.WithLabelValues(e.key.Namespace, e.key.Name, l.String()).Inc()
 }
 
 // attempt counts an attempt that came to o.

@@ -17,6 +17,7 @@ import (
 	"github.com/turnout-ai/turnout/internal/health"
 	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/proxy/upstream"
+	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/wire"
 )
 
@@ -86,16 +87,31 @@ func (r *request) class(o outcome) health.Class {
 	return 0
 }
 
-// open begins the books of an attempt at b.
-func (r *request) open(b *backend) {
+// open begins an attempt at b if the endpoint's limits admit it, and else passes it over.
+func (r *request) open(b *backend) bool {
+	no := r.admit(b, false)
+	if no.Limit != 0 {
+		r.passOver(b, no)
+	}
+	return no.Limit == 0
+}
+
+// admit begins the books of an attempt at b, with what it needs set aside. again says that the request has waited
+// for that.
+func (r *request) admit(b *backend, again bool) health.Refusal {
+	now := time.Now()
+	books, no := b.live.Begin(now.UnixNano(), r.serial, r.need(b, again))
+	if no.Limit != 0 {
+		return no
+	}
+	r.books, r.attempting, r.begun = books, b, now
 	r.attempts++
-	r.begun = time.Now()
-	r.books = b.live.Begin(r.begun.UnixNano(), r.serial)
-	r.attempting, r.cause = b, nil
+	r.cause, r.choices = nil, r.answers()
 	r.inputTokens, r.usage, r.size = r.facts.InputTokens, wire.Usage{}, 0
 	r.shown, r.complete, r.firstToken = time.Time{}, time.Time{}, 0
 	r.contentBy = r.contentDeadline(r.begun)
 	r.log.endpoint, r.log.provider = b.endpoint.Key.Name, b.endpoint.Provider
+	return health.Refusal{}
 }
 
 // conclude ends the current attempt: in the books, in the endpoint's health, and in what is remembered for
@@ -190,6 +206,9 @@ func (r *request) charge(b *backend, o outcome) {
 	r.books.Settle(modelstate.Tokens{
 		Input: usage.Input, CachedInput: usage.CachedInput, Output: usage.Output, Reasoning: usage.Reasoning,
 	}, cost, estimated)
+	if o == outcomeSuccess && !estimated && r.op != routing.Embeddings {
+		r.books.Answered((usage.Output + r.choices - 1) / r.choices)
+	}
 	b.metrics.used(usage, cost, estimated)
 	r.log.usage, r.log.estimated = usage, estimated
 }

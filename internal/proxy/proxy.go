@@ -168,9 +168,11 @@ func (l patient) Accept() (net.Conn, error) {
 
 // Drain makes Ready false, goes on taking requests for notice (until load balancers have heard of it), then
 // takes no further connections and returns when the last request has ended, or with an error when ctx does
-// first: requests that are then still running are cut off with the process.
+// first: requests that are then still running are cut off with the process. What it was lent and does not use goes
+// back at once: others may need it.
 func (p *Proxy) Drain(ctx context.Context, notice time.Duration) error {
 	p.draining.Store(true)
+	p.health.Retire()
 	select {
 	case <-time.After(notice):
 	case <-ctx.Done():

@@ -111,8 +111,14 @@ func (r *request) refusePlan() {
 	message := fmt.Sprintf("none of the %d endpoints behind %q can serve this request (%s).",
 		len(r.plan.Excluded), r.facts.Model, strings.Join(exclusionReasons(r.plan.Excluded), ", "))
 	asked, earliest, n := r.barred()
+	limits := r.limitsMet()
+	if len(limits.sentences) > 0 {
+		message += " In detail: " + limits.String() + "."
+	}
 	standby := !slices.ContainsFunc(r.plan.Excluded, func(x routing.Exclusion) bool { return x.Reason != routing.ExcludedStandby })
 	switch {
+	case n > 0 && n == len(limits.sentences):
+		r.refuseLimits(&limits, message)
 	case n > 0 && asked:
 		r.refuseAsked(earliest, message)
 	case n > 0:
@@ -141,13 +147,13 @@ func exclusionReasons(excluded []routing.Exclusion) []string {
 }
 
 // barred looks at the endpoints that the plan bars: how many they are, when the first of them is due back (0:
-// none by time), and whether all their providers have asked for a pause.
+// none by time), and whether all of them would take the same request later.
 func (r *request) barred() (asked bool, earliest int64, n int) {
 	asked = true
 	for i := range r.plan.Excluded {
 		if x := &r.plan.Excluded[i]; x.Reason == routing.ExcludedBarred {
 			n++
-			asked = asked && asksForPause(x.Standing.Reason)
+			asked = asked && (asksForPause(x.Standing.Reason) || limitOf(x.Standing) != 0)
 			earliest = sooner(earliest, x.Standing.Until)
 		}
 	}
@@ -261,8 +267,13 @@ func (r *request) giveUp() {
 		})
 	case f.onlyPauses():
 		_, earliest, _ := r.barred()
-		r.refuseAsked(sooner(f.earliest, earliest), fmt.Sprintf(
-			"every endpoint behind %q is rate limited by its provider, or has spent its quota there; try again later (see Retry-After).", r.facts.Model))
+		message := fmt.Sprintf("every endpoint behind %q is rate limited by its provider, or has spent its quota there; try again later (see Retry-After).", r.facts.Model)
+		if limits, met := r.passedOver(); met {
+			message += " Others were not tried: " + limits.String() + "."
+			earliest = sooner(earliest, limits.earliest)
+		}
+		r.refuseAsked(sooner(f.earliest, earliest), message)
+	case r.refuseLimit():
 	case f.only(outcomeStale): // no provider has failed: it closed an idle connection at the same moment
 		r.refuse(http.StatusBadGateway, retryable, r.unavailable("upstream_unavailable"))
 	case f.only(outcomeTimeout) || !time.Now().Before(r.deadline):
@@ -273,11 +284,12 @@ func (r *request) giveUp() {
 }
 
 func (r *request) unavailable(code string) wire.ErrorBody {
-	return wire.ErrorBody{
-		Message: fmt.Sprintf("no endpoint behind %q answered in %d attempts (%s); the proxy's log has the details under request %s.",
-			r.facts.Model, r.attempts, r.failures.String(), r.id),
-		Type: serverError, Code: code,
+	message := fmt.Sprintf("no endpoint behind %q answered in %d attempts (%s); the proxy's log has the details under request %s.",
+		r.facts.Model, r.attempts, r.failures.String(), r.id)
+	if limits, met := r.passedOver(); met {
+		message += " Others were not tried: " + limits.String() + "."
 	}
+	return wire.ErrorBody{Message: message, Type: serverError, Code: code}
 }
 
 // setRetryAfter tells the caller when the first provider may be asked again, in whole seconds rounded up. 0: nobody

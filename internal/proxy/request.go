@@ -48,12 +48,18 @@ type request struct {
 	books      health.Attempt
 	begun      time.Time
 	sent       bool
-	// Of the latest attempt: why it broke; the estimated input; what the provider said of its use; how much text
-	// came, in quarters of a token; when the answer showed itself and when it was complete; and how long a
+	// short are the endpoints that were passed over because of a limit, waitUntil is until when the request may wait
+	// for one of them: zero while it has not begun to. left receives when the caller has left.
+	short     []shortage
+	waitUntil time.Time
+	left      chan struct{}
+	// Of the latest attempt: why it broke; the estimated input; what the provider said of its use; how many answers
+	// were asked for; how much text came, in quarters of a token; when the answer showed itself and when it was complete; and how long a
 	// stream took to its first content.
 	cause           error
 	inputTokens     int64
 	usage           wire.Usage
+	choices         int64
 	size            int
 	shown, complete time.Time
 	firstToken      time.Duration
@@ -73,8 +79,8 @@ type request struct {
 }
 
 func newRequest(p *Proxy) *request {
-	r := &request{proxy: p}
-	r.watch.init(r.exchange.Cancel)
+	r := &request{proxy: p, left: make(chan struct{}, 1)}
+	r.watch.init(r.cancel)
 	r.stream.request, r.large.request = r, r
 	return r
 }
@@ -95,6 +101,11 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 	r.body, r.passed = r.body[:0], r.passed[:0]
 	r.reserved, r.attempts, r.handedOver = 0, 0, false
 	r.attempting, r.sent = nil, false
+	r.waitUntil = time.Time{}
+	select { // what the caller before has left behind
+	case <-r.left:
+	default:
+	}
 	r.facts.Reset() // what is refused before it is read must not be logged as what came before it
 	r.plan.Reset()
 	r.route = routing.Route{}
@@ -112,6 +123,8 @@ func (r *request) end() {
 	p := r.proxy
 	p.inFlight.Add(-1)
 	r.ctx, r.snap, r.books = nil, nil, health.Attempt{}
+	clear(r.short) // it points into the table
+	r.short = r.short[:0]
 	p.requests.Put(r)
 }
 
