@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 )
 
 // period is the start of the period of all tests.
@@ -22,6 +23,13 @@ type fakeBook struct {
 	isolated bool
 	numbers  []modelstate.Numbers
 	urgent   chan struct{}
+	// purses are of the requests of the first so many endpoints, as a proxy has them. asks, if not nil, is what is
+	// said instead.
+	purses []*quota.Purse
+	asks   []quota.EndpointAsk
+	// looks counts how often asks were asked for. events are what came from the operator, in words.
+	looks  int
+	events []string
 }
 
 func (f *fakeBook) Signals(time.Time) (signals []modelstate.Signal, isolated bool) {
@@ -37,6 +45,100 @@ func (f *fakeBook) Numbers(time.Time) []modelstate.Numbers {
 }
 
 func (f *fakeBook) Urgent() <-chan struct{} { return f.urgent }
+
+func (f *fakeBook) Asks(now time.Time, interval time.Duration) []quota.EndpointAsk {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+	if f.asks != nil {
+		return slices.Clone(f.asks)
+	}
+	var asks []quota.EndpointAsk
+	for i, p := range f.purses {
+		if a, ok := p.Ask(now, quota.PaceOf(interval)); ok {
+			asks = append(asks, quota.EndpointAsk{Endpoint: endpoint(i), Asks: []quota.Ask{a}})
+		}
+	}
+	return asks
+}
+
+func (f *fakeBook) Granted(grants []quota.EndpointGrant, proxies int, _ time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range grants {
+		f.events = append(f.events, fmt.Sprintf("%s may use %d, one of %d", g.Name, g.Grants[0].Granted, proxies))
+		for i, p := range f.purses {
+			if g.Endpoint == endpoint(i) {
+				p.Grant(g.Grants[0])
+			}
+		}
+	}
+}
+
+func (f *fakeBook) Disowned() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, "disowned")
+	for i := range f.purses {
+		f.purses[i] = quota.NewPurse(f.purses[i].Key(), 0)
+	}
+}
+
+// limit has so many endpoints with a limit of requests.
+func (f *fakeBook) limit(endpoints int) {
+	f.set(func() {
+		for range endpoints {
+			f.purses = append(f.purses, quota.NewPurse(quota.Key{Limit: quota.Requests, Start: period}, 0))
+		}
+	})
+}
+
+// take tries to use one request of an endpoint.
+func (f *fakeBook) take(i int) (taken bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, taken, ask := f.purses[i].Take(1)
+	if ask {
+		remind(f.urgent)
+	}
+	return taken
+}
+
+// exhaust uses all that is free of an endpoint, and tries to use one more. Nobody looks in between.
+func (f *fakeBook) exhaust(i int) {
+	f.set(func() {
+		for taken := true; taken; {
+			_, taken, _ = f.purses[i].Take(1)
+		}
+	})
+	remind(f.urgent)
+}
+
+// retire has all purses give back what they have.
+func (f *fakeBook) retire() {
+	f.set(func() {
+		for _, p := range f.purses {
+			p.Retire()
+		}
+	})
+}
+
+// free is what may be used of an endpoint.
+func (f *fakeBook) free(i int) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.purses[i].Free()
+}
+
+// heard is what came from the operator since the last time.
+func (f *fakeBook) heard() (events []string) {
+	f.set(func() { events, f.events = f.events, nil })
+	return events
+}
+
+func endpoint(i int) quota.Endpoint {
+	return quota.Endpoint{UID: uid(i), Namespace: "team", Name: fmt.Sprintf("endpoint-%d", i)}
+}
 
 // fail has so many endpoints with a streak of failures, and says that it is urgent.
 func (f *fakeBook) fail(endpoints int, failures int64) {

@@ -174,7 +174,7 @@ func (r *Reporter) updatePage(ctx context.Context, p *page, sheet []v1alpha1.End
 	object.Status = v1alpha1.ProxyReportStatus{Time: new(metav1.NewMicroTime(r.options.Clock.Now())), Endpoints: sheet}
 	before := p.attempt
 	p.attempt = sheet
-	err := r.options.Client.Status().Update(ctx, object)
+	err := r.during(func() error { return r.options.Client.Status().Update(ctx, object) })
 	if refused(err) {
 		p.attempt = before
 	}

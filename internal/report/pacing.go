@@ -19,10 +19,12 @@ const (
 	// firstPause is the least time between two writes of signals: long enough to gather what a burst of failures
 	// says, and short beside what a verdict may take. It doubles while they keep coming.
 	firstPause = 20 * time.Millisecond
-	// fleetSpacing is how far apart the writes of signals of the whole fleet are on average, ten a second, of
-	// which each proxy has its share; signalBurst is how many it may have saved up.
+	// fleetSpacing is how far apart the writes of signals and asks of the whole fleet are on average, ten a second,
+	// of which each proxy has its share. A small fleet may have saved up ten seconds of that, and each proxy
+	// leastBurst writes at least.
 	fleetSpacing = 100 * time.Millisecond
-	signalBurst  = 5
+	fleetBurst   = 100
+	leastBurst   = 5
 	// Above so many proxies a signal waits for up to maxJitter, so that not all say the same at once.
 	jitterAbove = 10
 	maxJitter   = 20 * time.Millisecond
@@ -54,22 +56,29 @@ func readCadence(spec *v1alpha1.ProxyInstanceSpec) cadence {
 // spacing is how far apart this proxy's writes of signals are on average.
 func (c cadence) spacing() time.Duration { return time.Duration(c.proxies) * fleetSpacing }
 
-// pacing decides how soon signals may be written again. The first one of a quiet time goes out at once; then
-// there is a pause, which doubles as long as there is always something more to say; and in the long run there
-// are no more than this proxy's share. The zero value has written nothing. It has no clock of its own.
+// burst is how many writes this proxy may have saved up.
+func (c cadence) burst() int { return max(leastBurst, fleetBurst/c.proxies) }
+
+// pacing decides how soon signals and asks may be written again. The first of a quiet time goes out at once; then
+// there is a pause, which doubles as long as there is always something more to say and nobody answers; and in the
+// long run there are no more writes than this proxy's share. The zero value has written nothing. It has no clock of
+// its own.
 type pacing struct {
 	last  time.Time
 	pause time.Duration
+	// vain is when there was last nothing to write, though somebody had thought so.
+	vain time.Time
 	// spent is until when the share is used up: every write moves it on by the spacing.
 	spent time.Time
 }
 
 // next is when the next write may be.
 func (p *pacing) next(c cadence) time.Time {
-	spacing := c.spacing()
+	spacing, burst := c.spacing(), c.burst()
 	// The share that was used up with a larger fleet counts as one of this fleet.
-	spent := earlier(p.spent, p.last.Add(signalBurst*spacing))
-	return later(p.last.Add(p.pause), spent.Add(-(signalBurst-1)*spacing))
+	spent := earlier(p.spent, p.last.Add(time.Duration(burst)*spacing))
+	next := later(p.last.Add(p.pause), spent.Add(-time.Duration(burst-1)*spacing))
+	return later(next, p.vain.Add(firstPause))
 }
 
 // wrote notes a write.
@@ -82,3 +91,10 @@ func (p *pacing) wrote(now time.Time, c cadence) {
 	p.last = now
 	p.spent = later(p.spent, now).Add(c.spacing())
 }
+
+// looked notes that there was nothing to write. Whoever finds a limit used up says so with each request: looking at
+// everything as often would cost more than the requests.
+func (p *pacing) looked(now time.Time) { p.vain = now }
+
+// answered notes that the operator has answered. Who waits for an answer before it asks again needs no longer pause.
+func (p *pacing) answered() { p.pause = min(p.pause, firstPause) }

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 )
 
 func TestTheOperatorsWordIsRead(t *testing.T) {
@@ -102,10 +104,153 @@ func TestPacingKeepsTheShareAndForgetsNoNotice(t *testing.T) {
 			if i > 0 && writes[i]-writes[i-1] < firstPause {
 				t.Fatalf("seed %d: writes at %v and %v", seed, writes[i-1], writes[i])
 			}
-			if i >= signalBurst && writes[i]-writes[0] < time.Duration(i+1-signalBurst)*c.spacing() {
+			if i >= c.burst() && writes[i]-writes[0] < time.Duration(i+1-c.burst())*c.spacing() {
 				t.Fatalf("seed %d: %d writes within %v, more than the share of one of %d", seed, i+1, writes[i]-writes[0], c.proxies)
 			}
 		}
+	}
+}
+
+func TestAnAnswerEndsTheDoubling(t *testing.T) {
+	const ms, answer = time.Millisecond, 15 * time.Millisecond
+	for proxies, wishes := range map[int]int{1: 100, 5: 20, 100: leastBurst} {
+		c := cadence{DefaultInterval, proxies}
+		var p pacing
+		now := period
+		for wish := range wishes { // each made as soon as the one before was answered
+			at := later(now, p.next(c))
+			if wait := at.Sub(now); wait > firstPause {
+				t.Fatalf("one of %d proxies waits %v with wish %d", proxies, wait, wish)
+			}
+			p.wrote(at, c)
+			now = at.Add(answer)
+			p.answered()
+		}
+		if wait := p.next(c).Sub(now); wait < c.spacing()-2*time.Duration(wishes)*firstPause {
+			t.Errorf("one of %d proxies may write again after %v, above its share", proxies, wait)
+		}
+	}
+	var p pacing
+	c := cadence{DefaultInterval, 1}
+	for _, at := range []time.Duration{0, 20 * ms, 60 * ms, 140 * ms} {
+		p.wrote(period.Add(at), c)
+	}
+	if got := p.next(c).Sub(period); got != 300*ms {
+		t.Errorf("without an answer the next write is at %v, want the pause doubled to 160ms", got)
+	}
+}
+
+func TestALookInVainIsNotRepeatedAtOnce(t *testing.T) {
+	var p pacing
+	c := cadence{DefaultInterval, 1}
+	p.looked(period)
+	if got := p.next(c).Sub(period); got != firstPause {
+		t.Errorf("the next look is after %v, want %v", got, firstPause)
+	}
+}
+
+// asking is what a proxy says of one endpoint: it has ten, and needs so many more.
+func asking(i int, need int64) quota.EndpointAsk {
+	a := quota.Ask{Key: quota.Key{Limit: quota.Requests, Start: period}, Granted: 10, Returned: 3, Spent: 5, Number: 2, Want: 40}
+	if need > 0 {
+		a.Need = a.Granted + need
+	}
+	return quota.EndpointAsk{Endpoint: endpoint(i), Asks: []quota.Ask{a}, Unheard: need > 0}
+}
+
+func TestWhatAStatusHasRoomFor(t *testing.T) {
+	signal := func(i int, message string) modelstate.Signal {
+		return modelstate.Signal{Endpoint: uid(i), Namespace: "team", Name: fmt.Sprintf("endpoint-%d", i), Failures: 3, Message: message}
+	}
+	var signals, long []modelstate.Signal
+	var asks, needy []quota.EndpointAsk
+	for i := range 100 {
+		signals, long = append(signals, signal(i, "")), append(long, signal(i, strings.Repeat("m", 500)))
+		asks, needy = append(asks, asking(i, 0)), append(needy, asking(i, 1))
+	}
+	wide := asking(0, 1)
+	for i := range 20 {
+		a := wide.Asks[0]
+		a.Start = a.Start.AddDate(0, 0, i+1)
+		wide.Asks = append(wide.Asks, a)
+	}
+	for name, c := range map[string]struct {
+		signals []modelstate.Signal
+		asks    []quota.EndpointAsk
+		// want are the numbers of the endpoints that are spoken of.
+		wantSignals, wantAsks []string
+		more                  bool
+	}{
+		"nothing":                  {},
+		"a little of all":          {signals[:2], asks[:2], uids(0, 1), uids(0, 1), false},
+		"who waits comes first":    {nil, []quota.EndpointAsk{asks[0], needy[1], asks[2], needy[3]}, nil, uids(1, 3, 0, 2), false},
+		"an endpoint named twice":  {append(signals[:1:1], signals[0]), append(asks[:1:1], asks[0]), uids(0), uids(0), false},
+		"many limits of one":       {nil, []quota.EndpointAsk{wide}, nil, uids(0), true},
+		"many that wait":           {nil, needy, nil, uids(span(MaxAsks)...), true},
+		"many signals":             {signals, nil, uids(span(MaxSignals)...), nil, true},
+		"signals before the rest":  {long[:60], append(asks[:5:5], needy[7]), uids(span(25)...), uids(7, 0, 1), true},
+		"who waits before signals": {long[:60], needy[:40], uids(span(12)...), uids(span(40)...), true},
+	} {
+		got := choose(c.signals, c.asks)
+		var gotSignals, gotAsks []string
+		for _, s := range got.signals {
+			gotSignals = append(gotSignals, s.UID)
+		}
+		for _, a := range got.asks {
+			gotAsks = append(gotAsks, a.UID)
+			if len(a.Limits) > 12 {
+				t.Errorf("%s: %d limits of one endpoint", name, len(a.Limits))
+			}
+		}
+		if diff := cmp.Diff(c.wantSignals, gotSignals); diff != "" {
+			t.Errorf("%s: signals (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(c.wantAsks, gotAsks); diff != "" {
+			t.Errorf("%s: asks (-want +got):\n%s", name, diff)
+		}
+		if got.more != c.more {
+			t.Errorf("%s: more = %v, want %v", name, got.more, c.more)
+		}
+		if size := sizeOf(got.signals) + sizeOf(got.asks); size > MaxWordBytes+len("nullnull") {
+			t.Errorf("%s: %d bytes", name, size)
+		}
+	}
+}
+
+func span(n int) (numbers []int) {
+	for i := range n {
+		numbers = append(numbers, i)
+	}
+	return numbers
+}
+
+func uids(numbers ...int) (uids []string) {
+	for _, i := range numbers {
+		uids = append(uids, uid(i))
+	}
+	return uids
+}
+
+func TestTheOrderOfAsksSaysNothing(t *testing.T) {
+	one, other := asking(0, 1), asking(1, 1)
+	second := one.Asks[0]
+	second.Limit = quota.Budget
+	one.Asks = append(one.Asks, second)
+	status := func(asks ...quota.EndpointAsk) *v1alpha1.ProxyInstanceStatus {
+		return &v1alpha1.ProxyInstanceStatus{Asks: choose(nil, asks).asks}
+	}
+	turned := one
+	turned.Asks = []quota.Ask{one.Asks[1], one.Asks[0]}
+	if !sameStatus(status(one, other), status(other, turned)) {
+		t.Error("another order of the same asks is taken for news")
+	}
+	turned.Asks[0].Spent++
+	if !sameStatus(status(one, other), status(other, turned)) {
+		t.Error("what was spent since a wish was made is taken for news")
+	}
+	turned.Asks[0].Number++
+	if sameStatus(status(one, other), status(other, turned)) {
+		t.Error("a changed ask is taken for none")
 	}
 }
 

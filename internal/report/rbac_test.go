@@ -12,10 +12,12 @@ import (
 
 	"github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/kube"
 )
 
@@ -76,6 +78,12 @@ func TestTheShippedRightsAreEnough(t *testing.T) {
 	b.settled()
 	b.book.fail(1, 3)
 	b.shows(t, 3)
+	b.book.limit(1)
+	b.pass(firstPause)
+	b.book.take(0)
+	b.asks(t, 0)
+	b.answer(t)
+	b.Eventually(func() int64 { return b.book.free(0) }, soon).Should(gomega.BeNumerically(">", 0))
 	b.book.use(1, 5)
 	b.pass(DefaultInterval)
 	b.counted(t, nil, 5)
@@ -93,5 +101,32 @@ func TestTheShippedRightsAreEnough(t *testing.T) {
 	}
 	if got := b.log.count("cannot be kept"); got != 0 {
 		t.Errorf("something was refused; the log says so %d times", got)
+	}
+}
+
+func TestAProxyCannotLendToItself(t *testing.T) {
+	namespace := plane.Namespace(t)
+	c := proxyClient(t, namespace)
+	b := start(t, namespace, func(o *Options) { o.Client = c })
+	b.settled()
+	greedy := b.instance(t)
+	base := greedy.DeepCopy()
+	greedy.Spec.Grants = []v1alpha1.EndpointGrant{{UID: uid(0), Namespace: "team", Name: "endpoint-0", Limits: []v1alpha1.LimitGrant{
+		{Limit: v1alpha1.LimitRequests, Start: metav1.NewTime(period), Granted: 1000},
+	}}}
+	for name, err := range map[string]error{
+		"update": c.Update(t.Context(), greedy.DeepCopy()),
+		"patch":  c.Patch(t.Context(), greedy.DeepCopy(), client.MergeFrom(base)),
+	} {
+		if !apierrors.IsForbidden(err) {
+			t.Errorf("%s of its own grants: %v, want it forbidden", name, err)
+		}
+	}
+	greedy.Status.Version = "greedy"
+	if err := c.Status().Patch(t.Context(), greedy, client.MergeFrom(base)); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.instance(t).Spec.Grants; len(got) != 0 {
+		t.Errorf("writing the status made grants %v", got)
 	}
 }

@@ -110,12 +110,21 @@ func (r *Reporter) ofThisPod(instance *v1alpha1.ProxyInstance) bool {
 	return false
 }
 
-// markEnded says that nothing follows under an instance: not that its numbers are complete.
+// markEnded says that nothing follows under an instance: not that its numbers are complete. What it gave back
+// remains its word.
 func (r *Reporter) markEnded(ctx context.Context, instance *v1alpha1.ProxyInstance) error {
-	instance.Status.Ended, instance.Status.Signals = true, nil
-	err := r.options.Client.Status().Update(ctx, instance)
+	patch := ofInstance(instance)
+	if fresh(instance) {
+		patch.Test("/status", nil)
+		patch.Set("/status", v1alpha1.ProxyInstanceStatus{Ended: true})
+	} else {
+		patch.Set("/status/ended", true)
+		patch.Clear("/status/signals")
+	}
+	ended := &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: instance.Namespace, Name: instance.Name}}
+	err := r.options.Client.Status().Patch(ctx, ended, patch)
 	if err == nil {
-		r.metrics.wrote(kindSignals, sizeOf(instance))
+		r.metrics.wrote(kindSignals, sizeOf(patch))
 	}
 	return client.IgnoreNotFound(err)
 }
@@ -131,8 +140,11 @@ func (r *Reporter) refresh(ctx context.Context) error {
 	if err != nil || !alive(instance, r.mine.instance) {
 		return fmt.Errorf("%w: its ProxyInstance %s is gone, or about to go", errDead, r.mine.instance.Name)
 	}
-	r.mine.instance = instance
-	r.setCadence(readCadence(&instance.Spec))
+	news := instance.Generation != r.mine.instance.Generation
+	r.heed(instance)
+	if !news {
+		r.obey()
+	}
 	return nil
 }
 
@@ -141,7 +153,8 @@ func alive(found, registered *v1alpha1.ProxyInstance) bool {
 	return found.UID == registered.UID && found.DeletionTimestamp.IsZero() && !found.Status.Ended
 }
 
-// bury gives up an instance. What its pages hold stays on record under it, and is carried over (see settle).
+// bury gives up an instance. What its pages hold stays on record under it, and is carried over (see settle). What
+// it was lent counts as used: the next instance begins with nothing.
 func (r *Reporter) bury(ctx context.Context, cause error) {
 	ctx, cancel := context.WithTimeout(ctx, requestsTimeout)
 	defer cancel()
@@ -150,6 +163,7 @@ func (r *Reporter) bury(ctx context.Context, cause error) {
 	}
 	r.options.Logger.WarnContext(ctx, "registering a new ProxyInstance", "name", r.mine.instance.Name, "cause", cause)
 	r.mine.watch.stop()
+	r.options.Book.Disowned()
 	r.abandon(ctx)
 	r.dropLease(ctx)
 	r.former = append(r.former, r.mine.pages...)

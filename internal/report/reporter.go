@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package report keeps the ProxyInstance of this process: one object per process start that says who serves,
-// where, whether the newest objects are in force, and what is known of the health of endpoints; the pages of
-// numbers beside it; and a Lease that says that the process lives.
+// where, whether the newest objects are in force, what is known of the health of endpoints, and what it wishes for
+// and gives back of their limits; the pages of numbers beside it; and a Lease that says that the process lives. What
+// the operator grants comes back in the same object.
 //
 // Nothing here is needed to serve: a proxy that cannot register goes on trying and serves meanwhile. What it
 // has to say is cumulative, so that whatever could not be said is in the next thing that is.
@@ -23,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 )
 
 const (
@@ -72,8 +74,15 @@ type Book interface {
 	Signals(now time.Time) (signals []modelstate.Signal, isolated bool)
 	// Numbers returns what was counted since the process started, in an order in which new endpoints come last.
 	Numbers(now time.Time) []modelstate.Numbers
-	// Urgent receives when there is a signal that should not wait.
+	// Urgent receives when there is a signal, a wish or something given back that should not wait.
 	Urgent() <-chan struct{}
+	// Asks returns what there is to say about leases, the most urgent first, and gives back what is not needed. How
+	// often this process reports says for how long it plans.
+	Asks(now time.Time, interval time.Duration) []quota.EndpointAsk
+	// Granted takes in what the operator has granted to this process' instance, and how many proxies there are.
+	Granted(grants []quota.EndpointGrant, proxies int, now time.Time)
+	// Disowned drops every grant: the instance they were made to counts as gone, and all of them as used.
+	Disowned()
 }
 
 // blank is a Book without an entry.
@@ -82,6 +91,9 @@ type blank struct{}
 func (blank) Signals(time.Time) (signals []modelstate.Signal, isolated bool) { return nil, false }
 func (blank) Numbers(time.Time) []modelstate.Numbers                         { return nil }
 func (blank) Urgent() <-chan struct{}                                        { return nil }
+func (blank) Asks(time.Time, time.Duration) []quota.EndpointAsk              { return nil }
+func (blank) Granted([]quota.EndpointGrant, int, time.Time)                  {}
+func (blank) Disowned()                                                      {}
 
 // Current is what the instance's Current condition says.
 type Current struct {
@@ -115,8 +127,11 @@ type Reporter struct {
 	// on record under earlier instances of this process, by the endpoint's UID.
 	former  []*page
 	carried map[string][]record
-	// left is how many endpoints had no place on any page.
+	// left is how many endpoints had no place on any page. more says that something had no place in the status.
 	left int
+	more bool
+	// leaving says that this is the end: what endpoints are like is for others to say from now on.
+	leaving bool
 
 	mu sync.Mutex
 	// current is the newest report, nil before the first; name is that of the registered instance, empty
@@ -146,9 +161,9 @@ func New(options Options) *Reporter {
 	r.enlisting = &duty{due: r.enlistDue, do: limited(r.enlist)}
 	r.duties = []*duty{
 		r.enlisting,
+		{due: r.lookDue, do: limited(r.look), urgent: true},
 		{due: r.renewDue, do: limited(r.renew), urgent: true},
 		{due: r.speakDue, do: limited(r.speak), urgent: true},
-		{due: r.lookDue, do: limited(r.look)},
 		{due: r.markDue, do: limited(r.markElders)},
 		{due: r.countDue, do: r.count},
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 )
 
-const statusUpdate = "update status of *v1alpha1.ProxyInstance"
+const statusUpdate = "patch status of *v1alpha1.ProxyInstance"
 
 // shows waits until the first signal in the status has so many failures; 0 for no signals.
 func (b *bench) shows(t *testing.T, failures int64) {
@@ -85,7 +85,7 @@ func TestSignalsFitTheirBounds(t *testing.T) {
 	b.book.fail(2000, 3)
 	b.shows(t, 3)
 	signals := b.instance(t).Status.Signals
-	if size := sizeOf(signals); len(signals) > MaxSignals || size > MaxSignalBytes {
+	if size := sizeOf(signals); len(signals) > MaxSignals || size > MaxWordBytes {
 		t.Errorf("%d signals in %d bytes", len(signals), size)
 	}
 	if len(signals) < MaxSignals/2 || signals[0].UID != uid(0) || signals[len(signals)-1].UID != uid(len(signals)-1) {
@@ -147,6 +147,14 @@ func TestElderInstancesOfThePodAreMarkedAsEnded(t *testing.T) {
 		}
 		instances[name] = instance
 	}
+	elder := instances["elder"]
+	elder.Status.Signals = []v1alpha1.EndpointSignal{{UID: uid(0), Namespace: "team", Name: "endpoint-0", Failures: 3}}
+	elder.Status.Asks = []v1alpha1.EndpointAsk{{UID: uid(0), Namespace: "team", Name: "endpoint-0", Limits: []v1alpha1.LimitAsk{
+		{Limit: v1alpha1.LimitRequests, Start: metav1.NewTime(period), Granted: 10, Returned: 4},
+	}}}
+	if err := plane.Client.Status().Update(t.Context(), elder); err != nil {
+		t.Fatal(err)
+	}
 	ended := instances["elder-ended"]
 	ended.Status.Ended, ended.Status.Final = true, true
 	if err := plane.Client.Status().Update(t.Context(), ended); err != nil {
@@ -164,6 +172,9 @@ func TestElderInstancesOfThePodAreMarkedAsEnded(t *testing.T) {
 	b.settled()
 	if get("elder").Status.Final {
 		t.Error("the numbers of a process that was killed are said to be final")
+	}
+	if got := get("elder").Status; len(got.Signals) != 0 || len(got.Asks) != 1 || got.Asks[0].Limits[0].Returned != 4 {
+		t.Errorf("%d signals and asks %+v; want no signals, and what it gave back itself", len(got.Signals), got.Asks)
 	}
 	if got := get("elder-ended").ResourceVersion; got != ended.ResourceVersion {
 		t.Error("an instance that had ended was written again")
