@@ -30,9 +30,13 @@ type Absence struct {
 	Clock clock.PassiveClock
 
 	mu sync.Mutex
-	// asked and present, the UIDs there were then, are guarded by mu.
+	// Everything below is guarded by mu. asked is when there was the last answer and present are the UIDs in it;
+	// named are those that somebody had asked about until then, and since those that were asked about after it:
+	// they may be younger than the answer.
 	asked   time.Time
 	present map[string]bool
+	named   map[string]bool
+	since   map[string]bool
 }
 
 // Gone returns a function that reports whether the ProxyInstance of that UID is gone for certain. Of those that
@@ -43,6 +47,12 @@ func (a *Absence) Gone(ctx context.Context, uids []string) (func(uid string) boo
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.since == nil {
+		a.since = map[string]bool{}
+	}
+	for _, uid := range uids {
+		a.since[uid] = true
+	}
 	if now := a.Clock.Now(); a.present == nil || now.Sub(a.asked) >= askForAbsence {
 		ctx, cancel := context.WithTimeout(ctx, absenceTimeout)
 		defer cancel()
@@ -52,10 +62,11 @@ func (a *Absence) Gone(ctx context.Context, uids []string) (func(uid string) boo
 			return nil, fmt.Errorf("asking which ProxyInstances there are: %w", err)
 		}
 		a.present, a.asked = map[string]bool{}, now
+		a.named, a.since = a.since, nil
 		for i := range list.Items {
 			a.present[string(list.Items[i].UID)] = true
 		}
 	}
-	present := a.present
-	return func(uid string) bool { return !present[uid] }, nil
+	present, named := a.present, a.named
+	return func(uid string) bool { return named[uid] && !present[uid] }, nil
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 	"github.com/turnout-ai/turnout/internal/translate"
 )
 
@@ -34,11 +34,18 @@ type Books struct {
 	mu sync.Mutex
 	// Everything below is guarded by mu. The slices inside never change once they are in.
 	processes map[types.NamespacedName]*process
-	pages     map[types.NamespacedName]*page
+	// names are those of the processes, by their UIDs.
+	names map[string]types.NamespacedName
+	pages map[types.NamespacedName]*page
 	// final are the UIDs of the processes whose pages are sealed and hold their last content.
 	final map[string]bool
 	// late are reports that watches brought of such processes and that were not among those.
 	late map[types.NamespacedName]*page
+	// dossiers are all of that by the endpoints it is about: by namespace and UID.
+	dossiers map[string]map[string]*dossier
+	// roster is who there is, turnover says that it may have changed since.
+	roster   *roster
+	turnover bool
 	// read says that the reports have been read once.
 	read bool
 }
@@ -47,8 +54,8 @@ type Books struct {
 type process struct {
 	uid string
 	// ended is a process of which nothing follows.
-	ended   bool
-	signals map[string][]modelstate.Signal
+	ended bool
+	words map[place]*word
 }
 
 // page is a ProxyReport.
@@ -56,7 +63,7 @@ type page struct {
 	uid         string
 	instance    types.NamespacedName
 	instanceUID string
-	numbers     map[string][]counted
+	numbers     map[string][]*counted
 	entries     int
 }
 
@@ -72,9 +79,9 @@ type counted struct {
 	lastFailureMessage, proxy string
 }
 
-func newCounted(proxy string, from *v1alpha1.EndpointNumbers) counted {
+func newCounted(proxy string, from *v1alpha1.EndpointNumbers) *counted {
 	n := translate.Numbers(from)
-	return counted{
+	return &counted{
 		proxy: proxy, endpoint: n.Endpoint, name: n.Name,
 		quota: n.Quota, budget: n.Budget, window: n.Window, recent: n.Recent,
 		firstToken: from.FirstToken, total: from.Total,
@@ -89,9 +96,11 @@ func NewBooks() *Books {
 		Stray:         func(types.NamespacedName) {},
 		instancesRead: func() bool { return true },
 		processes:     map[types.NamespacedName]*process{},
+		names:         map[string]types.NamespacedName{},
 		pages:         map[types.NamespacedName]*page{},
 		final:         map[string]bool{},
 		late:          map[types.NamespacedName]*page{},
+		dossiers:      map[string]map[string]*dossier{},
 	}
 }
 
@@ -109,26 +118,72 @@ func (b *Books) SetInstance(instance *v1alpha1.ProxyInstance) {
 	next := newProcess(instance)
 	b.mu.Lock()
 	last := b.processes[key]
-	b.processes[key] = next
-	lazy := b.countedIn(last, next)
-	b.mu.Unlock()
 	if last == nil {
 		last = &process{}
 	}
-	for _, namespace := range differing(last.signals, next.signals) {
-		b.Changed(namespace, true)
+	delete(b.names, last.uid)
+	b.processes[key], b.names[next.uid] = next, key
+	b.turnover = b.turnover || last.uid != next.uid || last.ended != next.ended
+	news := b.hear(last, next)
+	for _, namespace := range b.countedIn(last, next) {
+		news[namespace] = news[namespace] || false
 	}
-	for _, namespace := range lazy {
-		b.Changed(namespace, false)
+	b.mu.Unlock()
+	b.tell(news)
+}
+
+// hear puts what a process says in the place of what it said before, or what the process before it did. It returns
+// the namespaces that have news, and whether they are urgent. b.mu is held.
+func (b *Books) hear(last, next *process) map[string]bool {
+	news := map[string]bool{}
+	same := last.uid == next.uid
+	for at, before := range last.words {
+		if next.words[at] == nil || !same {
+			b.learn(news, at, last.uid, before, &word{})
+		}
 	}
+	for at, after := range next.words {
+		before := last.words[at]
+		if before == nil || !same {
+			before = &word{}
+		}
+		b.learn(news, at, next.uid, before, after)
+	}
+	return news
+}
+
+// learn takes in what a process says of one endpoint. Signals are urgent, and what somebody waits for. b.mu is held.
+func (b *Books) learn(news map[string]bool, at place, proxy string, before, after *word) {
+	if reflect.DeepEqual(before, after) {
+		return
+	}
+	b.dossier(at, func(d dossier) dossier { return d.hear(proxy, after) })
+	signals := !reflect.DeepEqual(before.signals, after.signals)
+	if asks := !reflect.DeepEqual(before.asks, after.asks); signals || asks {
+		news[at.namespace] = news[at.namespace] || signals || after.pressing
+	}
+}
+
+func (b *Books) tell(news map[string]bool) {
+	for _, namespace := range slices.Sorted(maps.Keys(news)) {
+		b.Changed(namespace, news[namespace])
+	}
+}
+
+// Instance names the ProxyInstance of that UID; false when it is not known.
+func (b *Books) Instance(uid string) (types.NamespacedName, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key, known := b.names[uid]
+	return key, known
 }
 
 // countedIn are the namespaces in which a process has counted, when it has just ended.
 func (b *Books) countedIn(last, next *process) []string {
-	if !next.ended || last != nil && last.ended && last.uid == next.uid {
+	if !next.ended || last.ended && last.uid == next.uid {
 		return nil
 	}
-	var namespaces []string
+	namespaces := next.grantedIn()
 	for _, p := range b.pages {
 		if p.instanceUID == next.uid {
 			namespaces = append(namespaces, keys(p.numbers)...)
@@ -137,17 +192,68 @@ func (b *Books) countedIn(last, next *process) []string {
 	return namespaces
 }
 
-// newProcess reads a ProxyInstance. One that blames its own network has nothing to say about endpoints.
+// grantedIn are the namespaces of the endpoints that a process was told of leases on, once it has ended.
+func (p *process) grantedIn() []string {
+	var namespaces []string
+	for at, w := range p.words {
+		if w.granted != "" {
+			namespaces = append(namespaces, at.namespace)
+		}
+	}
+	return namespaces
+}
+
+// newProcess reads a ProxyInstance. One that blames its own network has nothing to say about the health of endpoints.
 func newProcess(instance *v1alpha1.ProxyInstance) *process {
-	p := &process{uid: string(instance.UID), ended: ended(instance), signals: map[string][]modelstate.Signal{}}
+	p := &process{uid: string(instance.UID), ended: ended(instance), words: map[place]*word{}}
+	p.lease(instance)
 	if p.ended || meta.IsStatusConditionFalse(instance.Status.Conditions, v1alpha1.ConditionConnected) {
 		return p
 	}
 	for i := range instance.Status.Signals {
-		from := &instance.Status.Signals[i]
-		p.signals[from.Namespace] = append(p.signals[from.Namespace], translate.Signal(p.uid, from))
+		signal := translate.Signal(p.uid, &instance.Status.Signals[i])
+		w := p.of(signal.Namespace, signal.Endpoint)
+		w.signals = append(w.signals, signal)
 	}
 	return p
+}
+
+// of is what the process says of an endpoint.
+func (p *process) of(namespace, uid string) *word {
+	at := place{namespace, uid}
+	if p.words[at] == nil {
+		p.words[at] = &word{}
+	}
+	return p.words[at]
+}
+
+// lease reads what the process says about leases, and what it was told of them.
+func (p *process) lease(instance *v1alpha1.ProxyInstance) {
+	grants := make(map[string]*v1alpha1.EndpointGrant, len(instance.Spec.Grants))
+	for i := range instance.Spec.Grants {
+		g := &instance.Spec.Grants[i]
+		grants[g.UID] = g
+		if p.ended {
+			p.of(g.Namespace, g.UID).granted = g.Name
+		} else if g.Rate != nil {
+			p.of(g.Namespace, g.UID).share = translate.Grants(instance.Spec.Grants[i : i+1])[0].Share
+		}
+	}
+	for i := range instance.Status.Asks {
+		ask := translate.Ask(&instance.Status.Asks[i])
+		w := p.of(ask.Namespace, ask.UID)
+		w.asks = append(w.asks, ask)
+		w.pressing = w.pressing || pressing(&ask, grants[ask.UID])
+	}
+}
+
+// pressing reports whether somebody waits for what is asked, or for what is given back.
+func pressing(ask *quota.EndpointAsk, told *v1alpha1.EndpointGrant) bool {
+	return slices.ContainsFunc(ask.Asks, func(a quota.Ask) bool {
+		return a.Presses() || told != nil && slices.ContainsFunc(told.Limits, func(g v1alpha1.LimitGrant) bool {
+			return g.Wanted && string(g.Limit) == a.Limit.String() && g.Start.Time.Equal(a.Start)
+		})
+	})
 }
 
 // ended reports whether nothing follows from a process: it has said so itself, its successor has, or the
@@ -159,16 +265,18 @@ func ended(instance *v1alpha1.ProxyInstance) bool {
 // RemoveInstance forgets a ProxyInstance that is gone.
 func (b *Books) RemoveInstance(key types.NamespacedName) {
 	b.mu.Lock()
-	last := b.processes[key]
-	delete(b.processes, key)
+	news := map[string]bool{}
+	if last := b.processes[key]; last != nil {
+		delete(b.processes, key)
+		delete(b.names, last.uid)
+		b.hear(last, &process{})
+		for at := range last.words {
+			news[at.namespace] = false
+		}
+	}
 	b.prune()
 	b.mu.Unlock()
-	if last == nil {
-		return
-	}
-	for namespace := range last.signals {
-		b.Changed(namespace, false)
-	}
+	b.tell(news)
 }
 
 // SetReport takes in a ProxyReport that is new or has changed. Once a process' reports are sealed, what a watch
@@ -189,13 +297,35 @@ func (b *Books) SetReport(report *v1alpha1.ProxyReport) {
 		}
 		return
 	}
-	b.pages[key] = next
+	touched := b.turn(key, next)
 	_, known := b.processes[next.instance]
 	b.mu.Unlock()
 	if !known {
 		b.Stray(next.instance)
 	}
-	b.turned(last, next)
+	b.tellOf(touched)
+}
+
+// turn puts a version of a page in the place of the one before; nil takes it out. It returns the namespaces whose
+// numbers differ. b.mu is held.
+func (b *Books) turn(key types.NamespacedName, next *page) (touched []string) {
+	last := b.pages[key]
+	b.turnover = b.turnover || last == nil || next == nil || last.instanceUID != next.instanceUID
+	if next == nil {
+		delete(b.pages, key)
+	} else {
+		next.keep(last)
+		b.pages[key] = next
+	}
+	return b.file(last, next)
+}
+
+// tellOf tells of namespaces with news that can wait.
+func (b *Books) tellOf(namespaces []string) {
+	slices.Sort(namespaces)
+	for _, namespace := range slices.Compact(namespaces) {
+		b.Changed(namespace, false)
+	}
 }
 
 func newPage(report *v1alpha1.ProxyReport) *page {
@@ -203,7 +333,7 @@ func newPage(report *v1alpha1.ProxyReport) *page {
 		uid:         string(report.UID),
 		instance:    types.NamespacedName{Namespace: report.Namespace, Name: report.Spec.Instance},
 		instanceUID: report.Spec.InstanceUID,
-		numbers:     map[string][]counted{},
+		numbers:     map[string][]*counted{},
 		entries:     len(report.Status.Endpoints),
 	}
 	for i := range report.Status.Endpoints {
@@ -213,36 +343,19 @@ func newPage(report *v1alpha1.ProxyReport) *page {
 	return p
 }
 
-// turned tells the namespaces whose numbers differ between two versions of a page; either may be nil.
-func (b *Books) turned(last, next *page) {
-	var before, after map[string][]counted
-	if last != nil {
-		before = last.numbers
-	}
-	if next != nil {
-		after = next.numbers
-	}
-	for _, namespace := range differing(before, after) {
-		b.Changed(namespace, false)
-	}
-}
-
 // RemoveReport forgets a ProxyReport that is gone.
 func (b *Books) RemoveReport(key types.NamespacedName) {
 	b.mu.Lock()
-	last := b.pages[key]
-	delete(b.pages, key)
+	touched := b.turn(key, nil)
 	delete(b.late, key)
 	b.prune()
 	b.mu.Unlock()
-	b.turned(last, nil)
+	b.tellOf(touched)
 }
 
 // prune forgets that processes were final of which nothing is left.
 func (b *Books) prune() {
-	if len(b.final) == 0 {
-		return
-	}
+	b.turnover = true
 	left := map[string]bool{}
 	for _, p := range b.processes {
 		left[p.uid] = true
@@ -293,25 +406,25 @@ func (b *Books) Seal(uid string, reports []*v1alpha1.ProxyReport) {
 	}
 	b.mu.Lock()
 	var touched []string
+	if p := b.processes[b.names[uid]]; p != nil {
+		touched = p.grantedIn()
+	}
 	for key, p := range b.pages {
 		if p.instanceUID == uid {
 			touched = append(touched, keys(p.numbers)...)
 			if fresh[key] == nil {
-				delete(b.pages, key)
+				b.turn(key, nil)
 			}
 		}
 	}
 	for key, p := range fresh {
 		touched = append(touched, keys(p.numbers)...)
-		b.pages[key] = p
+		b.turn(key, p)
 	}
-	b.final[uid] = true
+	b.final[uid], b.turnover = true, true
 	maps.DeleteFunc(b.late, func(_ types.NamespacedName, p *page) bool { return p.instanceUID == uid })
 	b.mu.Unlock()
-	slices.Sort(touched)
-	for _, namespace := range slices.Compact(touched) {
-		b.Changed(namespace, false)
-	}
+	b.tellOf(touched)
 }
 
 // Pages are the reports known of a process.
@@ -329,17 +442,25 @@ func (b *Books) Pages(uid string) []types.NamespacedName {
 	return all
 }
 
-// named are the endpoints that the reports of a process name. final says that they hold its last content.
+// named are the endpoints that the reports of a process name, and those that it was told of leases on. final says
+// that the reports hold its last content.
 func (b *Books) named(uid string) (all []named, final bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if p := b.processes[b.names[uid]]; p != nil {
+		for at, w := range p.words {
+			if w.granted != "" {
+				all = append(all, named{key: types.NamespacedName{Namespace: at.namespace, Name: w.granted}, uid: at.uid})
+			}
+		}
+	}
 	for _, p := range b.pages {
 		if p.instanceUID != uid {
 			continue
 		}
 		for namespace, list := range p.numbers {
 			for i := range list {
-				all = append(all, named{types.NamespacedName{Namespace: namespace, Name: list[i].name}, list[i].endpoint})
+				all = append(all, named{key: types.NamespacedName{Namespace: namespace, Name: list[i].name}, uid: list[i].endpoint})
 			}
 		}
 	}
@@ -375,56 +496,6 @@ func (b *Books) Unowned() []types.NamespacedName {
 	return slices.Collect(maps.Keys(unowned))
 }
 
-// testimony is everything that proxies say about the endpoints of one namespace.
-type testimony struct {
-	// signals are those of processes that live and trust their network, by the UID of the endpoint.
-	signals map[string][]modelstate.Signal
-	// numbers are those of all processes, by the UID of the endpoint, in the order of the processes' UIDs.
-	numbers map[string][]*counted
-	// ended are the UIDs of processes that are gone, final those of them whose numbers are their last; known
-	// are all of which there is an object.
-	ended, final, known map[string]bool
-}
-
-// of is what proxies say about the endpoints of a namespace.
-func (b *Books) of(namespace string) testimony {
-	t := testimony{
-		signals: map[string][]modelstate.Signal{}, numbers: map[string][]*counted{},
-		ended: map[string]bool{}, final: map[string]bool{}, known: map[string]bool{},
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range b.processes {
-		t.known[p.uid] = true
-		if p.ended {
-			t.ended[p.uid] = true
-		}
-		for _, s := range p.signals[namespace] {
-			t.signals[s.Endpoint] = append(t.signals[s.Endpoint], s)
-		}
-	}
-	for _, p := range b.pages {
-		t.known[p.instanceUID] = true
-		t.final[p.instanceUID] = b.final[p.instanceUID]
-		list := p.numbers[namespace]
-		for i := range list {
-			t.numbers[list[i].endpoint] = append(t.numbers[list[i].endpoint], &list[i])
-		}
-	}
-	t.sort()
-	return t
-}
-
-// sort puts everything into an order, so that equal books give equal statuses.
-func (t *testimony) sort() {
-	for _, list := range t.signals {
-		slices.SortFunc(list, func(a, b modelstate.Signal) int { return strings.Compare(a.Proxy, b.Proxy) })
-	}
-	for _, list := range t.numbers {
-		slices.SortFunc(list, func(a, b *counted) int { return strings.Compare(a.proxy, b.proxy) })
-	}
-}
-
 // load is how much the processes that live have to write.
 type load struct {
 	proxies, pages, entries int
@@ -449,23 +520,6 @@ func (b *Books) load() load {
 		}
 	}
 	return l
-}
-
-// differing are the keys whose lists differ, sorted.
-func differing[T any](before, after map[string][]T) []string {
-	var out []string
-	for key, list := range after {
-		if !reflect.DeepEqual(before[key], list) {
-			out = append(out, key)
-		}
-	}
-	for key := range before {
-		if _, still := after[key]; !still {
-			out = append(out, key)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 func keys[T any](m map[string]T) []string {

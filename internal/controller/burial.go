@@ -45,17 +45,23 @@ func deceasedOf(instance *v1alpha1.ProxyInstance) deceased {
 	}
 }
 
-// named is an endpoint that a report names.
+// named is an endpoint that has to do with a process.
 type named struct {
 	key types.NamespacedName
 	uid string
+	// asked says that nothing is known of it but what the process has said last: it matters if there is a lease.
+	asked bool
 }
 
 // bury takes the numbers of a process into the books, and then its objects away. It may be broken off anywhere
 // and begun again: sealing twice changes nothing, and the record in each endpoint's status keeps numbers from
 // being added twice.
 func (r *ProxyInstanceReconciler) bury(ctx context.Context, d deceased) (ctrl.Result, error) {
-	if known, final := r.Books.named(d.uid); final {
+	known, final, err := r.named(ctx, d)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if final {
 		left, err := r.unfolded(ctx, d.uid, known)
 		if err != nil {
 			return ctrl.Result{}, err
@@ -69,15 +75,60 @@ func (r *ProxyInstanceReconciler) bury(ctx context.Context, d deceased) (ctrl.Re
 		return ctrl.Result{}, err
 	}
 	r.Books.Seal(d.uid, reports)
-	all, _ := r.Books.named(d.uid)
+	all, _, err := r.named(ctx, d)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	left, err := r.unfolded(ctx, d.uid, all)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if left {
+		for _, n := range all { // Those that it has counted nothing of are nowhere in what it leaves.
+			r.Books.Changed(n.key.Namespace, false)
+		}
 		return ctrl.Result{RequeueAfter: foldAgain}, nil
 	}
 	return ctrl.Result{}, r.release(ctx, d, reports)
+}
+
+// named are the endpoints that have to do with a process: those that it has counted something of, and those that it
+// has leases on by the stored ledgers. Each closes its lease with the numbers it takes in. A spec does not name them:
+// it holds what was not acknowledged. The cache holds all ledgers of this operator's namespaces, also before any was
+// looked at; of another operator's, whoever gives something back names them with its last word.
+func (r *ProxyInstanceReconciler) named(ctx context.Context, d deceased) (all []named, final bool, err error) {
+	all, final = r.Books.named(d.uid)
+	leases, _ := r.Leases.of(d.uid) // The cache may not show yet what was written last.
+	for endpoint, l := range leases {
+		if len(l.Grants) > 0 {
+			all = append(all, named{key: types.NamespacedName{Namespace: l.Namespace, Name: l.Name}, uid: endpoint})
+		}
+	}
+	var endpoints v1alpha1.ModelEndpointList
+	if err := r.Reader.List(ctx, &endpoints, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, false, fmt.Errorf("looking for leases of ProxyInstance %s: %w", d.key, err)
+	}
+	for i := range endpoints.Items {
+		if e := &endpoints.Items[i]; leasedTo(e, d.uid) {
+			all = append(all, named{key: client.ObjectKeyFromObject(e), uid: string(e.UID)})
+		}
+	}
+	if d.instance != nil {
+		for i := range d.instance.Status.Asks {
+			if ask := &d.instance.Status.Asks[i]; !r.mine(ask.Namespace) {
+				all = append(all, named{key: types.NamespacedName{Namespace: ask.Namespace, Name: ask.Name}, uid: ask.UID, asked: true})
+			}
+		}
+	}
+	return all, final, nil
+}
+
+// leasedTo reports whether the stored ledger of an endpoint has a lease of a process.
+func leasedTo(endpoint *v1alpha1.ModelEndpoint, uid string) bool {
+	ledger := endpoint.Status.Ledger
+	return slices.ContainsFunc(ledger, func(a v1alpha1.LedgerAccount) bool {
+		return slices.ContainsFunc(a.Leases, func(l v1alpha1.LedgerLease) bool { return l.UID == uid })
+	})
 }
 
 // buryStrays does the same for reports whose ProxyInstance is gone, as after somebody took its finalizer away by
@@ -168,7 +219,7 @@ func (r *ProxyInstanceReconciler) unfolded(ctx context.Context, uid string, all 
 		if err != nil {
 			return false, err
 		}
-		if endpoint == nil || r.nobodys(endpoint) {
+		if endpoint == nil || r.nobodys(endpoint) || n.asked && !leasedTo(endpoint, uid) {
 			continue
 		}
 		fold := readFold(endpoint.Status.Fold)

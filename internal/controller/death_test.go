@@ -31,7 +31,7 @@ var _ = Describe("A proxy in a Pod", func() {
 		namespace := newNamespace(ctx)
 		clock = testingclock.NewFakeClock(epoch)
 		books := NewBooks()
-		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books)}
+		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books), Leases: NewLeases()}
 		pod = &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "proxy", Image: "turnout"}, {Name: "sidecar", Image: "other"}}},

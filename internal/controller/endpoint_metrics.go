@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/turnout-ai/turnout/internal/modelstate"
 	"github.com/turnout-ai/turnout/internal/pricing"
+	"github.com/turnout-ai/turnout/internal/quota"
 )
 
 // endpointCollector tells everything that a status tells, of every endpoint, as the last look found it. A
@@ -27,7 +29,8 @@ type endpointCollector struct {
 // endpointSnapshot is one namespace.
 type endpointSnapshot struct {
 	counts map[endpointClass]int
-	values []endpointValue
+	// values are those of one endpoint each.
+	values [][]endpointValue
 }
 
 // endpointValue is one value of one series.
@@ -38,6 +41,9 @@ type endpointValue struct {
 }
 
 var _ prometheus.Collector = (*endpointCollector)(nil)
+
+// gaugeLimit is a series, and the label of those about limits.
+const gaugeLimit = "limit"
 
 // The series of one endpoint, beside namespace, endpoint and provider.
 var endpointGauges = []struct {
@@ -54,6 +60,10 @@ var endpointGauges = []struct {
 	{"requests", "Attempts of the current quota period.", ""},
 	{"tokens", "Tokens of the current quota period.", "type"},
 	{"cost_usd", "Cost of the current budget period; absent without a price.", ""},
+	{gaugeLimit, "A limit of a period: requests, tokens, or US dollars.", gaugeLimit},
+	{"limit_used", "How much of a limit is used in the current period, or was lent to proxies that are gone without giving it back.", gaugeLimit},
+	{"limit_leased", "How much of a limit is lent to proxies and not used, as far as they have said.", gaugeLimit},
+	{"limit_left", "How much of a limit can still be lent in the current period.", gaugeLimit},
 	{"estimated_requests", "Attempts of the current quota period whose use no provider has confirmed.", ""},
 	{"latency_seconds", "Latency of successful attempts of about the last five minutes.", "quantile"},
 	{"first_token_seconds", "Time to the first content of streams of about the last five minutes.", "quantile"},
@@ -85,7 +95,10 @@ func (m *Metrics) setNamespace(namespace string, seen *look) {
 	snapshot := endpointSnapshot{counts: map[endpointClass]int{}}
 	for _, j := range seen.endpoints {
 		snapshot.counts[classOf(j)]++
-		snapshot.values = append(snapshot.values, valuesOf(j, seen.at)...)
+		if j.values == nil {
+			j.values = valuesOf(j, seen.at)
+		}
+		snapshot.values = append(snapshot.values, j.values)
 	}
 	c := m.endpoints
 	c.mu.Lock()
@@ -126,6 +139,17 @@ func valuesOf(j *judged, now time.Time) []endpointValue {
 	set("epoch", float64(j.state.Epoch))
 	set("probe_failures", float64(j.state.Probe.Failures))
 	j.tally.values(set)
+	for _, u := range j.limits() {
+		unit := 1.0
+		if u.limit == quota.Budget {
+			unit = float64(pricing.Dollar)
+		}
+		name := u.limit.String()
+		set(gaugeLimit, float64(u.amount)/unit, name)
+		set("limit_used", float64(u.used)/unit, name)
+		set("limit_leased", float64(u.leased)/unit, name)
+		set("limit_left", float64(u.left)/unit, name)
+	}
 	return out
 }
 
@@ -179,7 +203,7 @@ func (c *endpointCollector) Collect(out chan<- prometheus.Metric) {
 		for class, n := range snapshot.counts {
 			out <- prometheus.MustNewConstMetric(c.counts, prometheus.GaugeValue, float64(n), namespace, class.status, class.reason)
 		}
-		for _, v := range snapshot.values {
+		for _, v := range slices.Concat(snapshot.values...) {
 			out <- prometheus.MustNewConstMetric(c.gauges[v.gauge], prometheus.GaugeValue, v.value, v.labels...)
 		}
 	}

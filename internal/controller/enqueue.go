@@ -24,6 +24,8 @@ const (
 	// urgentHoldoff is that of signals and of what the operator found out for itself: somebody waits for the
 	// verdict.
 	urgentHoldoff = 2 * time.Millisecond
+	// grantHoldoff is how long what a proxy was lent waits for what others lend it.
+	grantHoldoff = 3 * time.Millisecond
 	// lazyHoldoff is that of numbers, which are written seldom anyway.
 	lazyHoldoff = time.Second
 	// strayHoldoff is how long a report may be known before its ProxyInstance is.

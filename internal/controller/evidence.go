@@ -4,7 +4,6 @@
 package controller
 
 import (
-	"slices"
 	"time"
 
 	"github.com/turnout-ai/turnout/internal/modelstate"
@@ -18,9 +17,11 @@ const busyWithin = time.Minute
 // evidence is what the fleet knows of one endpoint, for its judgement in the given epoch. interval is how often
 // proxies report now.
 func (t *testimony) evidence(entry *routing.Endpoint, epoch int64, interval time.Duration, now time.Time) modelstate.Evidence {
-	e := modelstate.Evidence{Signals: t.signals[entry.UID], Window: map[string]modelstate.Rate{}}
-	for _, c := range t.numbers[entry.UID] {
-		if !t.ended[c.proxy] && modelstate.WindowRate(c.window, modelstate.AnyEpoch, now.Add(-busyWithin)).Attempts > 0 && !slices.Contains(e.Busy, c.proxy) {
+	about := t.about(entry.UID)
+	e := modelstate.Evidence{Signals: about.signals, Window: map[string]modelstate.Rate{}}
+	for _, c := range about.numbers { // by proxy
+		if !t.ended[c.proxy] && modelstate.WindowRate(c.window, modelstate.AnyEpoch, now.Add(-busyWithin)).Attempts > 0 &&
+			(len(e.Busy) == 0 || e.Busy[len(e.Busy)-1] != c.proxy) {
 			e.Busy = append(e.Busy, c.proxy)
 		}
 	}
@@ -29,7 +30,7 @@ func (t *testimony) evidence(entry *routing.Endpoint, epoch int64, interval time
 		if tooRare(unit, interval) {
 			continue
 		}
-		e.Window[unit.Policy] = t.rate(entry.UID, unit.Window, epoch, now)
+		e.Window[unit.Policy] = about.rate(unit.Window, epoch, now)
 	}
 	return e
 }
@@ -41,9 +42,9 @@ func tooRare(unit *modelstate.Unit, interval time.Duration) bool {
 }
 
 // rate counts the attempts of the whole fleet within the window, those of one epoch or of any.
-func (t *testimony) rate(endpoint string, window time.Duration, epoch int64, now time.Time) modelstate.Rate {
+func (d *dossier) rate(window time.Duration, epoch int64, now time.Time) modelstate.Rate {
 	var sum modelstate.Rate
-	for _, c := range t.numbers[endpoint] {
+	for _, c := range d.numbers {
 		r := modelstate.WindowRate(c.window, epoch, now.Add(-window))
 		sum.Attempts += r.Attempts
 		sum.Failures += r.Failures

@@ -52,16 +52,24 @@ func writeFold(from *modelstate.Fold) *v1alpha1.Fold {
 }
 
 // takeIn adds to the base what processes have counted whose numbers are their last, and returns the numbers of
-// the others that count.
-func (t *testimony) takeIn(fold modelstate.Fold, endpoint string) (modelstate.Fold, []*counted) {
+// the others that count. Processes that have leases, or were told of some, go into the record with the numbers of
+// this endpoint that they have, if only none: it is what says that their leases are closed.
+func (t *testimony) takeIn(fold modelstate.Fold, about *dossier, leased []string, gone func(uid string) bool) (modelstate.Fold, []*counted) {
 	var open []*counted
-	for _, c := range t.numbers[endpoint] {
+	for _, c := range about.numbers {
 		switch {
 		case fold.Has(c.proxy):
 		case t.final[c.proxy] && len(fold.Instances) < maxFolded:
 			fold = fold.Take(modelstate.Report{Instance: c.proxy, Numbers: modelstate.Numbers{Quota: c.quota, Budget: c.budget}})
 		default:
 			open = append(open, c)
+		}
+	}
+	for _, list := range [][]string{leased, about.granted} {
+		for _, uid := range list {
+			if (t.final[uid] || !t.known[uid] && gone(uid)) && len(fold.Instances) < maxFolded {
+				fold = fold.Take(modelstate.Report{Instance: uid})
+			}
 		}
 	}
 	return fold, open
@@ -96,7 +104,7 @@ func (t *testimony) foldChanges(fold *modelstate.Fold, now time.Time) time.Time 
 		case f.GoneSince.IsZero():
 			next = earliest(next, now.Add(askForAbsence))
 		default:
-			at := f.GoneSince.Add(modelstate.FoldMemory + time.Second)
+			at := f.GoneSince.Add(modelstate.FoldMemory + time.Nanosecond)
 			if !at.After(now) { // It stays while a cache is behind.
 				at = now.Add(askForAbsence)
 			}

@@ -26,10 +26,6 @@ var _ = Describe("The books", func() {
 	var namespace, proxies string
 	var e *v1alpha1.ModelEndpoint
 
-	newKeeper := func(b *bench) *ProxyInstanceReconciler {
-		return &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: b.clock, Books: b.Books, Fleet: b.Fleet}
-	}
-
 	BeforeEach(func(ctx context.Context) {
 		namespace, proxies = newNamespace(ctx), newNamespace(ctx)
 		b = newBench(cfg)

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"time"
 
@@ -32,6 +33,7 @@ type look struct {
 	at        time.Time
 	found     objects
 	table     *routing.Table
+	// endpoints are in the order of the table. Those of which there are no news are those of the look before.
 	endpoints []*judged
 	// before are the standings of the providers at the look before.
 	before map[string]standing
@@ -40,42 +42,89 @@ type look struct {
 // memory is what one look at a namespace leaves for the next. A status cannot hold it all: numbers are written
 // late, and what was told in an Event is nowhere written.
 type memory struct {
-	// states are by the UID of the endpoint.
-	states    map[string]modelstate.State
+	chart *chart
+	// endpoints are by their UIDs.
+	endpoints map[string]*judged
 	providers map[string]standing
 }
 
-// look gathers what there is to know of a namespace and judges its endpoints by it.
+// look gathers what there is to know of a namespace and judges those of its endpoints by it of which there are news.
 func (r *NamespaceReconciler) look(ctx context.Context, namespace string, found objects) *look {
-	begun := r.Clock.Now()
-	table := routing.Build(translate.Input(found.endpoints, found.policies, r.Vault))
-	r.Metrics.buildSeconds.Observe(r.Clock.Since(begun).Seconds())
-
 	r.mu.Lock()
 	last := r.memories[namespace]
 	r.mu.Unlock()
-	seen := &look{namespace: namespace, found: found, table: table, before: last.providers}
-	said, interval := r.Books.of(namespace), r.Fleet.Interval()
+	chart := r.chart(last.chart, namespace, found)
+	seen := &look{namespace: namespace, found: found, table: chart.table, before: last.providers}
+	said := r.Books.of(namespace)
+	proxies, interval := r.Fleet.Settings()
+	facts := make([]findings, len(chart.table.Endpoints))
+	for i, entry := range chart.table.Endpoints {
+		facts[i] = r.Prober.found(entry.UID)
+	}
 	// Read after everything that is believed: nothing that happens later counts.
-	now := r.Clock.Now()
-	seen.at = now
-	byName := make(map[string]*v1alpha1.ModelEndpoint, len(found.endpoints))
-	for _, endpoint := range found.endpoints {
-		byName[endpoint.Name] = endpoint
+	seen.at = r.Clock.Now()
+
+	seen.endpoints = make([]*judged, len(chart.table.Endpoints))
+	news := false
+	for i, entry := range chart.table.Endpoints {
+		by := basis{
+			version: chart.objects[i].ResourceVersion, entry: entry, roster: said.roster, about: said.about(entry.UID),
+			facts: facts[i], proxies: proxies, interval: interval,
+		}
+		j := last.endpoints[entry.UID]
+		if j.holds(&by, seen.at) {
+			j.object, j.entry, j.basis.entry = chart.objects[i], entry, entry
+		} else {
+			j = r.begin(j, chart.objects[i], by, &said, seen.at)
+			news = true
+		}
+		seen.endpoints[i] = j
+	}
+	if news {
+		r.judge(ctx, seen, &said)
+	}
+	r.Leases.Looked(namespace)
+	if seen.before == nil {
+		seen.before = writtenStandings(seen.endpoints)
+	}
+	r.remember(chart, seen, last)
+	return seen
+}
+
+// begin gathers what an endpoint is judged by. last is its last judgement; nil when there was none.
+func (r *NamespaceReconciler) begin(last *judged, object *v1alpha1.ModelEndpoint, by basis, said *testimony, now time.Time) *judged {
+	j := &judged{object: object, entry: by.entry, basis: by, at: now, interval: by.interval}
+	j.state = last.newest(object)
+	j.in = j.input(said, by.facts, now)
+	j.evidence = j.in.Evidence
+	j.uses, j.debit = by.facts.used, by.facts.debit
+	j.stored = r.Leases.stored(object)
+	j.leased = holders(j.stored)
+	return j
+}
+
+// judge judges what has news, and those whose siblings are others by that.
+func (r *NamespaceReconciler) judge(ctx context.Context, seen *look, said *testimony) {
+	members := make([]modelstate.Member, len(seen.endpoints))
+	for i, j := range seen.endpoints {
+		members[i] = j.member(&j.in)
+	}
+	for i, siblings := range modelstate.SiblingsOf(members, seen.at) {
+		j := seen.endpoints[i]
+		if j.decided && j.in.Siblings != siblings {
+			j = r.begin(j, j.object, j.basis, said, seen.at)
+			seen.endpoints[i] = j
+		}
+		j.in.Siblings = siblings
 	}
 	var unheard []string
-	members := make([]modelstate.Member, len(table.Endpoints))
-	inputs := make([]modelstate.Input, len(table.Endpoints))
-	for i, entry := range table.Endpoints {
-		j := &judged{object: byName[entry.Key.Name], entry: entry, interval: interval}
-		j.state = last.state(j)
-		facts := r.Prober.found(entry.UID)
-		inputs[i] = j.input(&said, facts, now)
-		members[i] = j.member(&inputs[i])
-		j.evidence = inputs[i].Evidence
-		j.uses = facts.used
-		unheard = append(unheard, said.unheard(j.object.Status.Fold)...)
-		seen.endpoints = append(seen.endpoints, j)
+	var fresh []*judged
+	for _, j := range seen.endpoints {
+		if !j.decided {
+			of := said.unheard(j.object.Status.Fold, j.leased)
+			j.settled = len(of) == 0
+			fresh, unheard = append(fresh, j), append(unheard, of...)
+		}
 	}
 	gone, err := r.Absence.Gone(ctx, unheard)
 	if err != nil {
@@ -83,45 +132,45 @@ func (r *NamespaceReconciler) look(ctx context.Context, namespace string, found 
 		ctrl.LoggerFrom(ctx).Error(err, "the books keep processes that may be gone")
 		gone = func(string) bool { return false }
 	}
-	siblings := modelstate.SiblingsOf(members, now)
-	for i, j := range seen.endpoints {
-		inputs[i].Siblings = siblings[i]
-		j.judge(&inputs[i], now)
-		j.tally = said.count(j.entry, &j.object.Status, j.uses, gone, now)
+	for _, j := range fresh {
+		j.tally = said.count(j.entry, &j.object.Status, j.uses, j.leased, gone, seen.at)
 		j.next = earliest(j.next, j.tally.next)
+		j.lend(said, seen.at)
+		j.in.Limits = exhaustion(j.limits())
+		j.judge(&j.in, seen.at)
+		r.Leases.Share(seen.namespace, j.entry.UID, said.divide(j.entry, int(j.basis.proxies)))
+		j.decide(seen.at)
 	}
-	if seen.before == nil {
-		seen.before = writtenStandings(seen.endpoints)
-	}
-	r.remember(namespace, seen)
-	return seen
 }
 
 // remember keeps what the next look needs. Of a namespace without endpoints nothing is kept.
-func (r *NamespaceReconciler) remember(namespace string, seen *look) {
+func (r *NamespaceReconciler) remember(chart *chart, seen *look, last memory) {
+	// What is told of providers is remembered once it was told.
+	next := memory{chart: chart, endpoints: last.endpoints, providers: seen.before}
+	if last.chart != chart || next.endpoints == nil {
+		next.endpoints = make(map[string]*judged, len(seen.endpoints))
+	}
+	for _, j := range seen.endpoints {
+		next.endpoints[j.entry.UID] = j
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(seen.endpoints) == 0 {
-		delete(r.memories, namespace)
+		delete(r.memories, seen.namespace)
 		return
-	}
-	// What is told of providers is remembered once it was told.
-	next := memory{states: make(map[string]modelstate.State, len(seen.endpoints)), providers: seen.before}
-	for _, j := range seen.endpoints {
-		next.states[j.entry.UID] = j.state
 	}
 	if r.memories == nil {
 		r.memories = map[string]memory{}
 	}
-	r.memories[namespace] = next
+	r.memories[seen.namespace] = next
 }
 
-// state is the newest that is known of an endpoint: what the last look came to, unless somebody has written of a
-// later epoch.
-func (m memory) state(j *judged) modelstate.State {
-	written := translate.State(&j.object.Status)
-	if remembered, ok := m.states[j.entry.UID]; ok && remembered.Epoch >= written.Epoch {
-		return remembered
+// newest is the newest state that is known of an endpoint: what the last look came to, unless somebody has written
+// of a later epoch.
+func (j *judged) newest(object *v1alpha1.ModelEndpoint) modelstate.State {
+	written := translate.State(&object.Status)
+	if j != nil && j.state.Epoch >= written.Epoch {
+		return j.state
 	}
 	return written
 }
@@ -172,6 +221,8 @@ func (j *judged) member(in *modelstate.Input) modelstate.Member {
 // judge decides how the endpoint stands.
 func (j *judged) judge(in *modelstate.Input, now time.Time) {
 	judgement := modelstate.Judge(j.state, in, now)
+	// A trial gets a little more traffic all the time.
+	j.settled = j.settled && judgement.State.Trial == nil && reflect.DeepEqual(j.state, judgement.State)
 	j.state, j.confirm = judgement.State, judgement.Confirm
 	j.next = earliest(j.next, judgement.Next)
 	if j.confirm {
@@ -182,12 +233,18 @@ func (j *judged) judge(in *modelstate.Input, now time.Time) {
 	}
 }
 
-// unheard are the processes of a record that nobody speaks of any more and that are not known to be gone.
-func (t *testimony) unheard(fold *v1alpha1.Fold) []string {
-	if fold == nil {
-		return nil
-	}
+// unheard are the processes of a record, and those that have leases, of which nobody speaks any more and that are
+// not known to be gone.
+func (t *testimony) unheard(fold *v1alpha1.Fold, leased []string) []string {
 	var uids []string
+	for _, uid := range leased {
+		if !t.known[uid] {
+			uids = append(uids, uid)
+		}
+	}
+	if fold == nil {
+		return uids
+	}
 	for i := range fold.Instances {
 		if f := &fold.Instances[i]; f.GoneSince == nil && !t.known[f.UID] {
 			uids = append(uids, f.UID)

@@ -12,6 +12,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -25,9 +26,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/secrets"
@@ -110,13 +113,15 @@ type parts struct {
 	fleet      *Fleet
 	prober     *Prober
 	pacer      *Pacer
+	leases     *Leases
 	looks      *namespaceChanges
 	strays     *changes
+	grants     *changes
 }
 
 // newParts makes them and connects them: whoever has news of an endpoint asks for a look at its namespace.
 func newParts(options Options) *parts {
-	p := &parts{namespaces: options.Namespaces, books: NewBooks(), pacer: NewPacer(), strays: &changes{}}
+	p := &parts{namespaces: options.Namespaces, books: NewBooks(), pacer: NewPacer(), leases: NewLeases(), strays: &changes{}, grants: &changes{}}
 	p.looks = &namespaceChanges{mine: map[string]bool{}}
 	for _, namespace := range options.Namespaces {
 		p.looks.mine[namespace] = true
@@ -131,6 +136,11 @@ func newParts(options Options) *parts {
 	p.strays.missed = func() {
 		for _, instance := range p.books.Unowned() {
 			p.books.Stray(instance)
+		}
+	}
+	p.leases.Changed = func(uid string) {
+		if instance, known := p.books.Instance(uid); known {
+			p.grants.ask(ctrl.Request{NamespacedName: instance}, grantHoldoff)
 		}
 	}
 	now := clock.RealClock{}.Now
@@ -243,6 +253,7 @@ func addNamespaceController(mgr ctrl.Manager, p *parts, metrics *Metrics) error 
 			Clock:   clock.RealClock{},
 			Metrics: metrics,
 			Pacer:   p.pacer,
+			Leases:  p.leases,
 			Statuses: &StatusWriter{
 				Client:   mgr.GetClient(),
 				Recorder: mgr.GetEventRecorder(eventSource),
@@ -266,17 +277,38 @@ func addProxyInstanceController(mgr ctrl.Manager, p *parts) error {
 		after, _ := e.ObjectNew.(*v1alpha1.ProxyInstance)
 		return before != nil && after != nil && (ended(before) != ended(after) || before.UID != after.UID)
 	}}
-	return ctrl.NewControllerManagedBy(mgr).
+	r := &ProxyInstanceReconciler{
+		Reader:     mgr.GetCache(),
+		Live:       mgr.GetAPIReader(),
+		Client:     mgr.GetClient(),
+		Clock:      clock.RealClock{},
+		Books:      p.books,
+		Fleet:      p.fleet,
+		Namespaces: p.namespaces,
+		Leases:     p.leases,
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
 		WithOptions(patience()).
 		For(&v1alpha1.ProxyInstance{}, builder.WithPredicates(comesAndGoes)).
 		WatchesRawSource(p.strays).
-		Complete(&ProxyInstanceReconciler{
-			Reader:     mgr.GetCache(),
-			Live:       mgr.GetAPIReader(),
-			Client:     mgr.GetClient(),
-			Clock:      clock.RealClock{},
-			Books:      p.books,
-			Fleet:      p.fleet,
-			Namespaces: p.namespaces,
-		})
+		Complete(r)
+	if err != nil {
+		return err
+	}
+	// What was lent has a queue of its own: a look at whether a proxy lives asks the API server, and somebody waits.
+	// A spec that somebody else has changed is put right, and a proxy that asks again for what the ledger has answered
+	// is told again.
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("grants").
+		WithOptions(patience()).
+		Watches(&v1alpha1.ProxyInstance{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(asksOrIsTold)).
+		WatchesRawSource(p.grants).
+		Complete(reconcile.Func(r.Instruct))
 }
+
+// asksOrIsTold is another spec of a ProxyInstance, or other asks.
+var asksOrIsTold = predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, _ := e.ObjectOld.(*v1alpha1.ProxyInstance)
+	after, _ := e.ObjectNew.(*v1alpha1.ProxyInstance)
+	return before != nil && after != nil && !equality.Semantic.DeepEqual(before.Status.Asks, after.Status.Asks)
+}})

@@ -32,6 +32,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/quota"
+	"github.com/turnout-ai/turnout/internal/translate"
 )
 
 // operator is a whole operator of its own.
@@ -182,6 +184,41 @@ var _ = Describe("The operator", func() {
 			Expect(e.Status.Fold.Instances[0].UID).To(Equal(string(p.UID)))
 		})
 
+		It("lends a proxy what it asks for, and takes its lease back when it ends", func(ctx context.Context) {
+			namespace, proxies := newNamespace(ctx), newNamespace(ctx)
+			startOperator(user, electing("turnout-system"))
+			e := endpoint(namespace, "gpt", withLimits(100, 0, ""))
+			create(ctx, e)
+			eventually(ctx, e, ready, "True Ready")
+			start := time.Now().UTC().Truncate(24 * time.Hour)
+			s := newSpender(ctx, proxies, "proxy-0", e)
+			var lent int64
+			for round := range int64(5) {
+				ask := quota.Ask{Key: quota.Key{Limit: quota.Requests, Start: start}, Number: round + 1, Want: lent + 8, Need: lent + 1, Granted: lent, Spent: lent}
+				begun := time.Now()
+				s.ask(ctx, translate.APIAsk(quota.EndpointAsk{
+					Endpoint: quota.Endpoint{UID: string(e.UID), Namespace: namespace, Name: e.Name}, Asks: []quota.Ask{ask},
+				}))
+				Eventually(func(g Gomega) {
+					granted := s.granted(ctx)
+					g.Expect(granted).To(HaveLen(1))
+					g.Expect(granted[0].Answered).To(Equal(round + 1))
+					lent = granted[0].Granted
+				}, "20s", "1ms").Should(Succeed())
+				GinkgoWriter.Printf("lent %d in all after %s\n", lent, time.Since(begun))
+			}
+			Expect(lent).To(Equal(int64(40)))
+			s.ask(ctx)
+			s.end(ctx)
+			Eventually(func() bool {
+				return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(s), s.ProxyInstance))
+			}, "60s").Should(BeTrue())
+			Expect(admin.Get(ctx, client.ObjectKeyFromObject(e), e)).To(Succeed())
+			Expect(e.Status.Ledger).To(HaveLen(1))
+			Expect(e.Status.Ledger[0].Closed).To(Equal(lent))
+			Expect(e.Status.Ledger[0].Leases).To(BeEmpty())
+		})
+
 		It("removes a ProxyInstance whose Lease stands still", func(ctx context.Context) {
 			limited, err := client.New(user, client.Options{Scheme: admin.Scheme()})
 			Expect(err).NotTo(HaveOccurred())
@@ -190,7 +227,7 @@ var _ = Describe("The operator", func() {
 			create(ctx, instance, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}})
 			clock := testingclock.NewFakeClock(epoch)
 			books := NewBooks()
-			r := &ProxyInstanceReconciler{Reader: limited, Live: limited, Client: limited, Clock: clock, Books: books, Fleet: NewFleet(books)}
+			r := &ProxyInstanceReconciler{Reader: limited, Live: limited, Client: limited, Clock: clock, Books: books, Fleet: NewFleet(books), Leases: NewLeases()}
 			for range 1 + deadAfter/lookEvery {
 				_, err := r.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(instance)})
 				Expect(err).NotTo(HaveOccurred())

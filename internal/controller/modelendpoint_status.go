@@ -12,6 +12,7 @@ import (
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/translate"
 )
@@ -26,11 +27,41 @@ type judged struct {
 	evidence modelstate.Evidence
 	// interval is how often proxies report.
 	interval time.Duration
-	// uses are the completing probes that are not in the books yet.
-	uses []probeUse
+	// uses are the completing probes that are not in the books yet, debit is what one needs that is about to be made.
+	uses  []probeUse
+	debit debit
+	// stored is the ledger as it is stored, leased who has a lease in it, lending what becomes of it.
+	stored  quota.Ledger
+	leased  []string
+	lending lending
 	// confirm asks the operator to dial, next is when time alone changes something.
 	confirm bool
 	next    time.Time
+
+	// basis and in are what it was judged by at that time, settled says that judging again by them changes nothing.
+	basis   basis
+	in      modelstate.Input
+	at      time.Time
+	settled bool
+	// decided says that the judgement was made. What it comes to is to be written with that urgency; there is no
+	// status when there is nothing to write.
+	decided bool
+	wanted  *v1alpha1.ModelEndpointStatus
+	urgency urgency
+	// values are its series; nil before somebody asked for them.
+	values []endpointValue
+}
+
+// decide makes the status that the judgement comes to.
+func (j *judged) decide(now time.Time) {
+	status := j.status(now)
+	j.decided, j.urgency = true, urgencyOf(&j.object.Status, &status, &j.lending)
+	if j.urgency != nothing {
+		j.wanted = &status
+	}
+	if sameLedger(j.stored, j.lending.decision.Ledger) {
+		j.lending.decision.Ledger = j.stored // one of them is enough
+	}
 }
 
 // takesTraffic reports whether the endpoint is one of those that a policy can use now.
@@ -57,6 +88,7 @@ func (j *judged) status(now time.Time) v1alpha1.ModelEndpointStatus {
 	status.Capability = capabilityName(j.entry)
 	status.ModelState = j.modelState(now)
 	j.tally.write(&status)
+	j.writeLimits(&status)
 	return status
 }
 
@@ -88,14 +120,14 @@ func (j *judged) modelState(now time.Time) *v1alpha1.ModelState {
 	return &out
 }
 
-// onlyNumbers reports whether two statuses tell the same but for what was counted and measured, and words about
+// onlyNumbers reports whether two statuses tell the same but for what was counted, measured and lent, and words about
 // it. Such a difference can wait; every other one is a transition, which cannot.
 func onlyNumbers(before, after v1alpha1.ModelEndpointStatus) bool {
 	return equality.Semantic.DeepEqual(withoutNumbers(before), withoutNumbers(after))
 }
 
 func withoutNumbers(status v1alpha1.ModelEndpointStatus) v1alpha1.ModelEndpointStatus {
-	status.Fold = nil
+	status.Fold, status.Ledger, status.Limits, status.Summary = nil, nil, nil, nil
 	conditions := make([]metav1.Condition, len(status.Conditions))
 	for i, c := range status.Conditions {
 		if c.Type == v1alpha1.ConditionHealthy {

@@ -57,6 +57,11 @@ type NamespaceReconciler struct {
 	// Statuses is the way to the API server, Pacer spreads what can wait on it.
 	Statuses *StatusWriter
 	Pacer    *Pacer
+	// Leases are told what is stored.
+	Leases *Leases
+
+	// own is what was written last.
+	own newest[*v1alpha1.ModelEndpoint]
 
 	mu sync.Mutex
 	// needy are the namespaces with an endpoint that refers to a Secret; waiting says since when the statuses
@@ -83,6 +88,7 @@ func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	r.Leases.Set(namespace, found.endpoints)
 	if wait := r.awaitSecrets(namespace, found.endpoints); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -114,7 +120,7 @@ func (r *NamespaceReconciler) read(ctx context.Context, namespace string) (objec
 			return objects{}, fmt.Errorf("listing objects of namespace %s: %w", namespace, err)
 		}
 	}
-	return objects{endpoints: pointers(endpoints.Items), policies: pointers(policies.Items)}, nil
+	return objects{endpoints: r.own.all(namespace, pointers(endpoints.Items)), policies: pointers(policies.Items)}, nil
 }
 
 // pointers points to every item that is not being deleted: one that is has no place in the table, and nobody

@@ -26,7 +26,8 @@ const maxFailureMessage = 512
 
 // tally is everything that was counted and measured of one endpoint, over the fleet.
 type tally struct {
-	fold                     modelstate.Fold
+	// base is the fold before this look takes anything in.
+	base, fold               modelstate.Fold
 	quota, previousQuota     modelstate.PeriodUsage
 	budget, previousBudget   modelstate.PeriodUsage
 	priced                   bool
@@ -44,8 +45,8 @@ type tally struct {
 
 // count adds up what proxies have counted of an endpoint, and the completing probes of the operator that are in
 // no books yet. before is the endpoint's status: of processes that are gone it alone remembers the latest times and
-// latencies.
-func (t *testimony) count(entry *routing.Endpoint, before *v1alpha1.ModelEndpointStatus, probes []probeUse, gone func(uid string) bool, now time.Time) *tally {
+// latencies. leased are the processes that have leases.
+func (t *testimony) count(entry *routing.Endpoint, before *v1alpha1.ModelEndpointStatus, probes []probeUse, leased []string, gone func(uid string) bool, now time.Time) *tally {
 	quota, earlierQuota := periods(entry.QuotaPeriod, now)
 	budget, earlierBudget := periods(entry.BudgetPeriod, now)
 	fold := readFold(before.Fold)
@@ -53,10 +54,12 @@ func (t *testimony) count(entry *routing.Endpoint, before *v1alpha1.ModelEndpoin
 		fold.Quota = modelstate.SumPeriods(fold.Quota, []modelstate.PeriodUsage{probes[i].quota})
 		fold.Budget = modelstate.SumPeriods(fold.Budget, []modelstate.PeriodUsage{probes[i].budget})
 	}
-	fold, open := t.takeIn(fold, entry.UID)
+	base := fold
+	about := t.about(entry.UID)
+	fold, open := t.takeIn(fold, about, leased, gone)
 	fold.Quota, fold.Budget = sensible(fold.Quota, entry.QuotaPeriod, now), sensible(fold.Budget, entry.BudgetPeriod, now)
 	sum := &tally{
-		fold: t.forget(fold, gone, earlierQuota, earlierBudget, now), priced: entry.Priced, latest: now.Add(clockSkew),
+		base: base, fold: t.forget(fold, gone, earlierQuota, earlierBudget, now), priced: entry.Priced, latest: now.Add(clockSkew),
 	}
 
 	quotas, budgets := sum.fold.Quota, sum.fold.Budget
@@ -68,19 +71,20 @@ func (t *testimony) count(entry *routing.Endpoint, before *v1alpha1.ModelEndpoin
 	sum.budget, sum.previousBudget = modelstate.PickPeriod(budgets, budget), modelstate.PickPeriod(budgets, earlierBudget)
 
 	sum.remember(before.ModelState)
-	for _, c := range t.numbers[entry.UID] {
+	for _, c := range about.numbers {
 		sum.measure(c)
 	}
-	for i := range t.signals[entry.UID] {
-		sum.hear(&t.signals[entry.UID][i])
+	for i := range about.signals {
+		sum.hear(&about.signals[i])
 	}
 	sum.settle()
-	window := widest(entry.Units)
-	sum.rate = t.rate(entry.UID, window, modelstate.AnyEpoch, now)
+	sum.rate = about.rate(widest(entry.Units), modelstate.AnyEpoch, now)
 
-	sum.next = earliest(t.expires(entry.UID, window, now), t.foldChanges(&sum.fold, now))
-	if sum.usage() != nil {
-		sum.next = earliest(sum.next, earliest(entry.QuotaPeriod.Next(now), entry.BudgetPeriod.Next(now)))
+	sum.changes(about.expires(entry.Units, now))
+	sum.changes(t.foldChanges(&sum.fold, now))
+	if len(quotas)+len(budgets) > 0 {
+		sum.changes(entry.QuotaPeriod.Next(now))
+		sum.changes(entry.BudgetPeriod.Next(now))
 	}
 	return sum
 }
@@ -103,16 +107,29 @@ func periods(p calendar.Period, now time.Time) (current, previous time.Time) {
 	return current, p.Start(current.Add(-time.Nanosecond))
 }
 
+// changes notes that time alone changes something then; zero is never.
+func (sum *tally) changes(at time.Time) { sum.next = earliest(sum.next, at) }
+
+// believes reports whether something can have happened when somebody says that it did. What cannot yet will be
+// believed once it can.
+func (sum *tally) believes(at time.Time) bool {
+	if !at.After(sum.latest) {
+		return true
+	}
+	sum.changes(at.Add(-clockSkew))
+	return false
+}
+
 // remember begins with what the status says already.
 func (sum *tally) remember(state *v1alpha1.ModelState) {
 	if state == nil {
 		return
 	}
 	sum.recent = translate.Samples(state.LatencyHistory)
-	if state.LastRequest != nil && !state.LastRequest.After(sum.latest) {
+	if state.LastRequest != nil && sum.believes(state.LastRequest.Time) {
 		sum.lastRequest = state.LastRequest.Time
 	}
-	if state.LastFailure != nil && !state.LastFailure.After(sum.latest) {
+	if state.LastFailure != nil && sum.believes(state.LastFailure.Time) {
 		sum.lastFailure, sum.lastFailureMessage = state.LastFailure.Time, state.LastFailureMessage
 	}
 }
@@ -123,7 +140,7 @@ func (sum *tally) measure(c *counted) {
 	addClasses(&sum.total, c.total)
 	sum.recent = append(sum.recent, c.recent...)
 	// A status tells these in whole seconds, and what it says already is not news.
-	if at := c.lastRequest.Truncate(time.Second); at.After(sum.lastRequest) && !at.After(sum.latest) {
+	if at := c.lastRequest.Truncate(time.Second); at.After(sum.lastRequest) && sum.believes(at) {
 		sum.lastRequest = at
 	}
 	sum.failed(c.lastFailure, c.lastFailureMessage)
@@ -140,7 +157,7 @@ func (sum *tally) hear(s *modelstate.Signal) {
 
 // failed keeps the newest failure.
 func (sum *tally) failed(at time.Time, message string) {
-	if at = at.Truncate(time.Second); at.After(sum.lastFailure) && !at.After(sum.latest) {
+	if at = at.Truncate(time.Second); at.After(sum.lastFailure) && sum.believes(at) {
 		sum.lastFailure, sum.lastFailureMessage = at, message
 	}
 }
@@ -159,20 +176,28 @@ func (sum *tally) settle() {
 	newestFirst := func(a, b modelstate.Sample) int {
 		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Total, b.Total), cmp.Compare(a.FirstToken, b.FirstToken))
 	}
-	sum.recent = slices.DeleteFunc(sum.recent, func(s modelstate.Sample) bool { return s.At.IsZero() || s.At.After(sum.latest) })
+	sum.recent = slices.DeleteFunc(sum.recent, func(s modelstate.Sample) bool { return s.At.IsZero() || !sum.believes(s.At) })
 	slices.SortFunc(sum.recent, newestFirst)
 	sum.recent = slices.CompactFunc(sum.recent, func(a, b modelstate.Sample) bool { return newestFirst(a, b) == 0 })
 	sum.recent = sum.recent[:min(len(sum.recent), modelstate.MaxSamples)]
 }
 
-// expires is when the next bucket leaves the window; zero when there is none in it.
-func (t *testimony) expires(endpoint string, window time.Duration, now time.Time) time.Time {
+// expires is when the next bucket leaves one of the windows that something is judged by; zero when there is none in
+// any.
+func (d *dossier) expires(units []modelstate.Unit, now time.Time) time.Time {
+	windows := []time.Duration{busyWithin, widest(units)}
+	for i := range units {
+		windows = append(windows, units[i].Window)
+	}
+	slices.Sort(windows)
+	windows = slices.Compact(windows)
 	var next time.Time
-	for _, c := range t.numbers[endpoint] {
+	for _, c := range d.numbers {
 		for i := range c.window {
-			at := c.window[i].Start.Add(modelstate.BucketLength + window)
-			if at.After(now) {
-				next = earliest(next, at)
+			for _, window := range windows {
+				if at := c.window[i].Start.Add(modelstate.BucketLength + window); at.After(now) {
+					next = earliest(next, at)
+				}
 			}
 		}
 	}

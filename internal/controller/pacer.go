@@ -62,14 +62,32 @@ func (p *Pacer) Ask(uid types.UID, now time.Time) (wait time.Duration, ok bool) 
 	e.changed = now
 	p.endpoints[uid] = e
 	p.sweep(now)
+	return p.turn(uid, now)
+}
+
+// AskAhead is Ask for a lease that nobody waits for: it rides with the endpoint's next numbers, together with those
+// of all other proxies. They ask early enough for that.
+func (p *Pacer) AskAhead(uid types.UID, now time.Time) (wait time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.turn(uid, now)
+}
+
+func (p *Pacer) turn(uid types.UID, now time.Time) (wait time.Duration, ok bool) {
 	p.fill(now)
+	e := p.endpoints[uid]
 	if due := e.written.Add(p.interval()); !e.written.IsZero() && due.After(now) {
 		return due.Sub(now), false
 	}
-	if p.writes < 1 || p.bytes < min(p.size, numbersBytesPerSecond*burst) {
+	if !p.affords() {
 		return time.Second, false
 	}
 	return 0, true
+}
+
+// affords reports whether one more may be written now.
+func (p *Pacer) affords() bool {
+	return p.writes >= 1 && p.bytes >= min(p.size, numbersBytesPerSecond*burst)
 }
 
 // Wrote notes a write of the endpoint's status; every one carries the newest numbers. Only those that asked

@@ -39,6 +39,8 @@ const (
 	bytesPerToken = 4
 	// probeText is what a completing probe says.
 	probeText = "ping"
+	// operationEmbeddings is the path of embeddings.
+	operationEmbeddings = "/embeddings"
 )
 
 // found is what one probe came to.
@@ -137,7 +139,7 @@ func completion(endpoint *routing.Endpoint) (operation string, body []byte) {
 	}{endpoint.Model, []message{{"user", probeText}}, 1}
 	operation = "/chat/completions"
 	if onlyRepresents(endpoint) {
-		operation = "/embeddings"
+		operation = operationEmbeddings
 		text = struct {
 			Model string `json:"model"`
 			Input string `json:"input"`
@@ -149,6 +151,22 @@ func completion(endpoint *routing.Endpoint) (operation string, body []byte) {
 	}
 	return operation, body
 }
+
+// expectedUse is what a completing probe uses at most, as far as one can say beforehand.
+func expectedUse(endpoint *routing.Endpoint) modelstate.Usage {
+	operation, body := completion(endpoint)
+	use := modelstate.Usage{Requests: 1, Tokens: modelstate.Tokens{Input: tokensOf(int64(len(body)))}}
+	if operation != operationEmbeddings {
+		use.Tokens.Output = 1
+	}
+	if endpoint.Priced {
+		use.Cost = endpoint.Price.Cost(use.Tokens.Input, 0, use.Tokens.Output)
+	}
+	return use
+}
+
+// tokensOf estimates the tokens of a request by its length.
+func tokensOf(size int64) int64 { return (size + bytesPerToken - 1) / bytesPerToken }
 
 // onlyRepresents reports whether the endpoint makes embeddings and does not chat.
 func onlyRepresents(endpoint *routing.Endpoint) bool {
@@ -299,7 +317,7 @@ func (f *found) charge(endpoint *routing.Endpoint, sent int64, body []byte) {
 			Output: max(said.Usage.Completion, 0), Reasoning: max(said.Usage.Output.Reasoning, 0),
 		}
 	case sent > 0:
-		f.usage.Tokens = modelstate.Tokens{Input: (sent + bytesPerToken - 1) / bytesPerToken}
+		f.usage.Tokens = modelstate.Tokens{Input: tokensOf(sent)}
 		if body != nil {
 			f.usage.Tokens.Output = 1
 		}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/turnout-ai/turnout/internal/modelstate"
+	"github.com/turnout-ai/turnout/internal/quota"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/translate"
 )
@@ -64,7 +65,15 @@ type subject struct {
 	dialed, confirmed time.Time
 	// used is what completing probes have used since it was last written.
 	used []probeUse
+	// wants says that the next probe waits until it is taken out of the endpoint's limits, which every look tries;
+	// paid is when it was, zero when it was not.
+	wants bool
+	paid  time.Time
 }
+
+// debit is what one completing probe takes out of the limits of its endpoint; empty when there is none that it
+// would.
+type debit map[quota.Limit]int64
 
 // probeUse is one completing probe.
 type probeUse struct {
@@ -107,6 +116,7 @@ func (p *Prober) step(ctx context.Context) (next time.Time) {
 	now := p.clock.Now()
 	p.mu.Lock()
 	var begin []func()
+	poor := map[string]bool{}
 	for _, s := range p.subjects {
 		if s.dial && !s.dialing {
 			if at := s.dialed.Add(dialEvery); at.After(now) {
@@ -116,17 +126,16 @@ func (p *Prober) step(ctx context.Context) (next time.Time) {
 				begin = append(begin, p.dialing(ctx, s, s.endpoint))
 			}
 		}
-		if !s.probed || s.paused || s.busy {
-			continue
+		run, due := p.stepProbe(ctx, s, now, poor)
+		if run != nil {
+			begin = append(begin, run)
 		}
-		if !s.due.After(now) {
-			s.busy = true
-			s.due = now.Add(time.Duration(float64(s.spec.Interval) * (1 + probeJitter*(2*p.random()-1))))
-			begin = append(begin, p.probing(ctx, s, s.endpoint, s.spec))
-		}
-		next = earliest(next, s.due)
+		next = earliest(next, due)
 	}
 	p.mu.Unlock()
+	for namespace := range poor {
+		p.changed(namespace, true)
+	}
 	for _, run := range begin {
 		select {
 		case p.slots <- struct{}{}:
@@ -139,6 +148,65 @@ func (p *Prober) step(ctx context.Context) (next time.Time) {
 		})
 	}
 	return next
+}
+
+// stepProbe is the probe of a subject if it is due, and when the next one is; zero when something else has to happen
+// before. One that is not paid for is noted in poor. p.mu is held.
+func (p *Prober) stepProbe(ctx context.Context, s *subject, now time.Time, poor map[string]bool) (run func(), due time.Time) {
+	if !s.probed || s.paused || s.busy {
+		return nil, time.Time{}
+	}
+	if s.due.After(now) {
+		return nil, s.due
+	}
+	if !s.affords(now) {
+		if !s.wants {
+			s.wants = true
+			poor[s.endpoint.Key.Namespace] = true
+		}
+		return nil, time.Time{}
+	}
+	s.busy, s.wants, s.paid = true, false, time.Time{}
+	s.due = now.Add(time.Duration(float64(s.spec.Interval) * (1 + probeJitter*(2*p.random()-1))))
+	return p.probing(ctx, s, s.endpoint, s.spec), s.due
+}
+
+// affords reports whether the next probe may be sent: it is paid for in the periods that it would begin in, or needs
+// not be.
+func (s *subject) affords(now time.Time) bool {
+	if len(s.debit()) == 0 {
+		return true
+	}
+	e := s.endpoint
+	return !s.paid.IsZero() && e.QuotaPeriod.Start(s.paid).Equal(e.QuotaPeriod.Start(now)) &&
+		e.BudgetPeriod.Start(s.paid).Equal(e.BudgetPeriod.Start(now))
+}
+
+// debit is what the next probe takes out of limits.
+func (s *subject) debit() debit {
+	e := s.endpoint
+	if s.spec.Type != translate.ProbeCompletion {
+		return nil
+	}
+	usage := expectedUse(e)
+	all := debit{quota.Requests: usage.Requests, quota.Tokens: usage.Tokens.Total(), quota.Budget: usage.Cost}
+	out := debit{}
+	for limit, amount := range all {
+		if there, _ := limitOf(e, limit); there > 0 && amount > 0 {
+			out[limit] = amount
+		}
+	}
+	return out
+}
+
+// Debited says that what the next probe of an endpoint takes is stored in its ledger.
+func (p *Prober) Debited(uid string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.subjects[uid]; s != nil && s.wants {
+		s.wants, s.paid = false, now
+		p.rouse()
+	}
 }
 
 // rouse has the loop look again for what is due.
@@ -251,7 +319,9 @@ func (p *Prober) set(j *judged, now time.Time) {
 		p.subjects[j.entry.UID] = s
 	}
 	s.endpoint = j.entry
-	s.paused = unusable(j.entry).Reason != "" || j.entry.Suspended || inMaintenance(&j.state)
+	if s.paused = unusable(j.entry).Reason != "" || j.entry.Suspended || inMaintenance(&j.state); s.paused {
+		s.wants, s.paid = false, time.Time{}
+	}
 }
 
 // sameSubject reports whether what was found out still speaks of the endpoint.
@@ -286,6 +356,8 @@ type findings struct {
 	ofPath    bool
 	confirmed time.Time
 	used      []probeUse
+	// debit is what the next probe waits for.
+	debit debit
 }
 
 // found is what was found out about an endpoint.
@@ -297,6 +369,9 @@ func (p *Prober) found(uid string) findings {
 		return findings{}
 	}
 	f := findings{result: s.result, confirmed: s.confirmed, used: slices.Clip(s.used), ofPath: s.spec.Type == translate.ProbePath}
+	if s.wants {
+		f.debit = s.debit()
+	}
 	if s.probed {
 		f.result.FailureThreshold = s.spec.FailureThreshold
 	} else {

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
-	"github.com/turnout-ai/turnout/internal/translate"
 )
 
 const (
@@ -28,8 +27,9 @@ const (
 	lookEvery = 30 * time.Second
 )
 
-// ProxyInstanceReconciler looks after proxy processes: it tells those that live how often to report, finds those
-// that are dead, and takes the numbers of those that are gone into the books before their objects go.
+// ProxyInstanceReconciler looks after proxy processes: it tells those that live how often to report and what they
+// may use, finds those that are dead, and takes the numbers of those that are gone into the books before their
+// objects go.
 //
 // Dead is a process whose Pod is gone or whose container has restarted or, where there is no Pod, whose Lease, of
 // the same name, stands still. The time in a Lease is not compared with the operator's own clock: a proxy whose
@@ -44,6 +44,12 @@ type ProxyInstanceReconciler struct {
 	Fleet        *Fleet
 	// Namespaces are those whose endpoints this operator looks after; all when it is empty.
 	Namespaces []string
+	// Leases know what was lent to whom.
+	Leases *Leases
+
+	// told is what was written last, allowance what copies of leases may cost that nobody waits for.
+	told      lastTold
+	allowance allowance
 
 	mu sync.Mutex
 	// seen is guarded by mu.
@@ -56,12 +62,14 @@ func (r *ProxyInstanceReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if err := r.Reader.Get(ctx, request.NamespacedName, &instance); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.forget(request.NamespacedName)
+			r.told.forget(request.NamespacedName)
 			return r.buryStrays(ctx, request.NamespacedName)
 		}
 		return ctrl.Result{}, fmt.Errorf("reading ProxyInstance %s: %w", request, err)
 	}
 	if ended(&instance) {
 		r.forget(request.NamespacedName)
+		r.told.forget(request.NamespacedName)
 		return r.bury(ctx, deceasedOf(&instance))
 	}
 	why, again, err := r.death(ctx, &instance)
@@ -69,7 +77,7 @@ func (r *ProxyInstanceReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		return ctrl.Result{}, err
 	}
 	if why == "" {
-		if err := r.instruct(ctx, &instance); err != nil {
+		if _, err := r.instruct(ctx, &instance, sometime); err != nil {
 			return ctrl.Result{}, err
 		}
 		return ctrl.Result{RequeueAfter: again}, nil
@@ -82,27 +90,4 @@ func (r *ProxyInstanceReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	}
 	ctrl.LoggerFrom(ctx).Info("deleted the ProxyInstance of a process that is gone", "why", why)
 	return ctrl.Result{}, nil
-}
-
-// instruct tells a proxy how many there are and how often to report. It writes on change only; another number of
-// proxies reaches each when it is looked at next, and not all at once. Before everybody is known it says nothing: a
-// large fleet would be told to report as often as a small one.
-func (r *ProxyInstanceReconciler) instruct(ctx context.Context, instance *v1alpha1.ProxyInstance) error {
-	if !r.Books.HasRead() {
-		return nil
-	}
-	proxies, interval := r.Fleet.Settings()
-	proxies = max(proxies, 1)
-	text := translate.APIDuration(interval)
-	spec := &instance.Spec
-	if spec.Proxies != nil && *spec.Proxies == proxies && spec.ReportInterval != nil && *spec.ReportInterval == text {
-		return nil
-	}
-	updated := instance.DeepCopy()
-	updated.Spec.Proxies, updated.Spec.ReportInterval = &proxies, &text
-	err := r.Client.Patch(ctx, updated, client.MergeFromWithOptions(instance, client.MergeFromWithOptimisticLock{}), fieldOwner)
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // The next look comes soon enough.
-		return fmt.Errorf("telling ProxyInstance %s how often to report: %w", instance.Name, err)
-	}
-	return nil
 }

@@ -30,7 +30,7 @@ var _ = Describe("The ProxyInstance reconciler", func() {
 		books = NewBooks()
 		namespace := newNamespace(ctx)
 		clock = testingclock.NewFakeClock(epoch)
-		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books)}
+		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books), Leases: NewLeases()}
 		instance = &v1alpha1.ProxyInstance{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}}
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "proxy-0"}}
 		create(ctx, instance)
@@ -129,7 +129,7 @@ var _ = Describe("The ProxyInstance reconciler", func() {
 		create(ctx, lease)
 		renew(ctx, clock.Now())
 		pass(ctx, 110*time.Second)
-		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books)}
+		r = &ProxyInstanceReconciler{Reader: admin, Live: admin, Client: admin, Clock: clock, Books: books, Fleet: NewFleet(books), Leases: NewLeases()}
 		look(ctx)
 		pass(ctx, 119*time.Second)
 		Expect(exists(ctx)).To(BeTrue())

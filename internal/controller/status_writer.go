@@ -55,20 +55,20 @@ func (b *batch) end() (conflict bool, err error) {
 	return b.conflict, errors.Join(b.errs...)
 }
 
-// endpoint writes the status of an endpoint and returns how many bytes the object has then; 0 when it was not
-// taken.
-func (b *batch) endpoint(ctx context.Context, endpoint *v1alpha1.ModelEndpoint, status v1alpha1.ModelEndpointStatus) (size int) {
+// endpoint writes the status of an endpoint. It returns the endpoint as the API server has it then, and about how
+// many bytes that is; nil when it was not taken.
+func (b *batch) endpoint(ctx context.Context, endpoint *v1alpha1.ModelEndpoint, status v1alpha1.ModelEndpointStatus) (stored *v1alpha1.ModelEndpoint, size int) {
 	updated := endpoint.DeepCopy()
-	updated.Status = status
+	status.DeepCopyInto(&updated.Status) // The answer is read into it, and parts of status are the cache's.
 	if !b.patch(ctx, "ModelEndpoint", endpoint, updated) {
-		return 0
+		return nil, 0
 	}
 	b.tell(updated, endpointNews(endpoint.Status, status))
 	text, err := json.Marshal(updated)
 	if err != nil {
-		return 1 // It has just been written; how long it is matters to the pace alone.
+		return updated, 1 // It has just been written; how long it is matters to the pace alone.
 	}
-	return len(text)
+	return updated, len(text)
 }
 
 // policy writes the status of a policy. why says how an endpoint of that name stands.

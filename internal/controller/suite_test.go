@@ -300,6 +300,7 @@ func unwatchedBench(watcher *secrets.Watcher) *bench {
 		Reader: admin, Vault: watcher, Clock: clock, Metrics: metrics,
 		Books: books, Fleet: NewFleet(books), Prober: prober, Absence: &Absence{Live: admin, Clock: clock},
 		Statuses: &StatusWriter{Client: admin, Recorder: recorder, Metrics: metrics}, Pacer: NewPacer(),
+		Leases: NewLeases(),
 	}
 	return b
 }

@@ -19,23 +19,18 @@ import (
 // writers is how many transitions of a namespace are written at once.
 const writers = 4
 
-// urgency orders the statuses to write: what the user said and the clock says first, then other transitions;
-// numbers wait for their turn.
+// urgency orders the statuses to write: what the user said and the clock says first, then leases that somebody
+// waits for and other transitions. Leases that nobody waits for yet, and numbers, wait for their turn.
 type urgency int
 
 const (
 	law urgency = iota
+	lease
 	transition
+	prefetch
 	numbers
 	nothing
 )
-
-// due is a status to be written.
-type due struct {
-	j       *judged
-	status  v1alpha1.ModelEndpointStatus
-	urgency urgency
-}
 
 // outcome is what became of the writes of a look.
 type outcome struct {
@@ -47,16 +42,15 @@ type outcome struct {
 
 // write writes every status that differs, and tells what changed.
 func (r *NamespaceReconciler) write(ctx context.Context, seen *look) (outcome, error) {
-	now := r.Clock.Now()
 	batch := r.Statuses.begin()
-	all := make([]due, 0, len(seen.endpoints))
+	var all []*judged
 	for _, j := range seen.endpoints {
-		d := due{j: j, status: j.status(now)}
-		d.urgency = urgencyOf(&j.object.Status, &d.status)
-		all = append(all, d)
+		if j.urgency != nothing {
+			all = append(all, j)
+		}
 	}
-	slices.SortStableFunc(all, func(a, b due) int { return int(a.urgency) - int(b.urgency) })
-	urgent := slices.IndexFunc(all, func(d due) bool { return d.urgency >= numbers })
+	slices.SortStableFunc(all, func(a, b *judged) int { return int(a.urgency) - int(b.urgency) })
+	urgent := slices.IndexFunc(all, func(j *judged) bool { return j.urgency >= prefetch })
 	if urgent < 0 {
 		urgent = len(all)
 	}
@@ -72,16 +66,20 @@ func (r *NamespaceReconciler) write(ctx context.Context, seen *look) (outcome, e
 	return out, err
 }
 
-func urgencyOf(before, after *v1alpha1.ModelEndpointStatus) urgency {
+func urgencyOf(before, after *v1alpha1.ModelEndpointStatus, lent *lending) urgency {
 	switch {
 	case equality.Semantic.DeepEqual(before, after):
 		return nothing
-	case onlyNumbers(*before, *after):
-		return numbers
 	case ofLaw(before.ModelState) != ofLaw(after.ModelState):
 		return law
-	default:
+	case lent.waited:
+		return lease
+	case !onlyNumbers(*before, *after):
 		return transition
+	case lent.decision.Urgent:
+		return prefetch
+	default:
+		return numbers
 	}
 }
 
@@ -94,44 +92,53 @@ func ofLaw(state *v1alpha1.ModelState) v1alpha1.DeactivationReason {
 }
 
 // writeAtOnce writes transitions, a few at a time and in their order.
-func (r *NamespaceReconciler) writeAtOnce(ctx context.Context, batch *batch, all []due) {
-	work := make(chan *due)
+func (r *NamespaceReconciler) writeAtOnce(ctx context.Context, batch *batch, all []*judged) {
+	work := make(chan *judged)
 	var running sync.WaitGroup
 	for range min(writers, len(all)) {
 		running.Go(func() {
-			for d := range work {
-				r.writeOne(ctx, batch, d, false)
+			for j := range work {
+				r.writeOne(ctx, batch, j, false)
 			}
 		})
 	}
-	for i := range all {
-		work <- &all[i]
+	for _, j := range all {
+		work <- j
 	}
 	close(work)
 	running.Wait()
 }
 
-func (r *NamespaceReconciler) writeOne(ctx context.Context, batch *batch, d *due, paced bool) {
-	size := batch.endpoint(ctx, d.j.object, d.status)
-	if size == 0 {
+// writeOne writes one status. Nobody is told of a lease before the API server has it.
+func (r *NamespaceReconciler) writeOne(ctx context.Context, batch *batch, j *judged, paced bool) {
+	stored, size := batch.endpoint(ctx, j.object, *j.wanted)
+	if stored == nil {
 		return
 	}
-	r.Pacer.Wrote(d.j.object.UID, size, paced, r.Clock.Now())
-	r.Prober.Booked(d.j.entry.UID, len(d.j.uses))
+	r.Leases.Put(stored)
+	r.own.wrote(j.object.ResourceVersion, stored)
+	r.Pacer.Wrote(j.object.UID, size, paced, r.Clock.Now())
+	r.Prober.Booked(j.entry.UID, len(j.uses))
+	if j.lending.decision.Debited {
+		r.Prober.Debited(j.entry.UID, j.lending.at)
+	}
 }
 
 // writeNumbers writes those whose turn it is, and returns how long it is until the next one's; 0 when there is
 // none.
-func (r *NamespaceReconciler) writeNumbers(ctx context.Context, batch *batch, all []due) time.Duration {
+func (r *NamespaceReconciler) writeNumbers(ctx context.Context, batch *batch, all []*judged) time.Duration {
 	var shortest time.Duration
-	for i := range all {
-		d := &all[i]
-		if d.urgency != numbers || batch.isBroken() {
+	for _, j := range all {
+		if batch.isBroken() {
 			break
 		}
-		wait, ok := r.Pacer.Ask(d.j.object.UID, r.Clock.Now())
+		ask := r.Pacer.Ask
+		if j.urgency == prefetch {
+			ask = r.Pacer.AskAhead
+		}
+		wait, ok := ask(j.object.UID, r.Clock.Now())
 		if ok {
-			r.writeOne(ctx, batch, d, true)
+			r.writeOne(ctx, batch, j, true)
 		} else if shortest == 0 || wait < shortest {
 			shortest = wait
 		}
@@ -140,18 +147,14 @@ func (r *NamespaceReconciler) writeNumbers(ctx context.Context, batch *batch, al
 }
 
 func (r *NamespaceReconciler) writePolicies(ctx context.Context, batch *batch, seen *look) {
-	standing := make(map[*routing.Endpoint]*judged, len(seen.endpoints))
-	byName := make(map[string]*judged, len(seen.endpoints))
-	for _, j := range seen.endpoints {
-		standing[j.entry], byName[j.entry.Key.Name] = j, j
-	}
-	takesTraffic := func(e *routing.Endpoint) bool { return standing[e].takesTraffic() }
+	takesTraffic := func(e *routing.Endpoint) bool { return seen.endpoints[e.Index].takesTraffic() }
 	now := r.Clock.Now()
 	why := func(name string) string {
-		j := byName[name]
-		if j == nil {
+		at := slices.IndexFunc(seen.endpoints, func(j *judged) bool { return j.entry.Key.Name == name })
+		if at < 0 {
 			return "is gone"
 		}
+		j := seen.endpoints[at]
 		if j.takesTraffic() {
 			return messageActive
 		}
