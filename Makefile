@@ -119,17 +119,18 @@ bin/tools/%: hack/tools/go.mod hack/tools/go.sum hack/tools/build.sh
 RACE ?= $(shell command -v cc gcc clang >/dev/null 2>&1 && echo -race)
 
 .PHONY: test
-test: $(assets) ## Run all tests with the race detector, those with an API server too.
+test: $(assets) ## Run all tests with the race detector, those with an API server too, and a million steps of the simulation without it.
 	@[ -n "$(RACE)" ] || echo 'make test: there is no C compiler, so the race detector is off'
 	go test $(RACE) -p $(P) -timeout 30m $(PACKAGES)
+	$(if $(filter ./...,$(PACKAGES)),go test -count=1 -v -run TestLimitsHold ./test/sim)
 
 .PHONY: e2e
 e2e: $(assets) ## Run the end-to-end test: real processes, killed and revived under load.
 	go test ./test/e2e -count=1 -v -timeout 30m
 
 .PHONY: soak
-soak: $(assets) ## Run the end-to-end test for half an hour; SOAK=2h for longer.
-	TURNOUT_SOAK=$(or $(SOAK),30m) go test ./test/e2e -count=1 -v -timeout 0
+soak: $(assets) ## Run the simulation and the end-to-end test for half an hour; SOAK=2h for longer.
+	TURNOUT_SOAK=$(or $(SOAK),30m) go test -p 2 ./test/sim ./test/e2e -count=1 -v -timeout 0
 
 .PHONY: interop
 interop: $(assets) ## Let the official clients of OpenAI talk to a proxy.
