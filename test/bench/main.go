@@ -4,7 +4,7 @@
 // Command bench measures what a request costs in the proxy, beside a bare fasthttp proxy and nginx, all in one
 // run: machines differ and drift, so only ratios within a round mean something. It also measures how long a
 // routing decision takes, a change of spec to take effect and a verdict to
-// reach other proxies, and what a fleet writes to the API server. It writes docs/evidence.
+// reach other proxies, what a fleet writes to the API server, and what a large one costs. It writes docs/evidence.
 package main
 
 import (
@@ -29,6 +29,10 @@ type settings struct {
 	without string
 	only    string
 	dryRun  bool
+
+	// Of the topic scale.
+	proxies, endpoints int
+	rate               float64
 }
 
 func main() {
@@ -40,7 +44,10 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 7, "rounds; every contender is measured once in each")
 	flag.Float64Var(&s.seconds, "seconds", 3, "length of one measurement")
 	flag.StringVar(&s.without, "without", "", "leave a contender out: nginx, on machines that lack it")
-	flag.StringVar(&s.only, "only", "", "measure these topics only, separated by commas: decision, propagation, verdict, traffic, cost")
+	flag.StringVar(&s.only, "only", "", "measure these topics only, separated by commas: decision, propagation, verdict, traffic, scale, cost")
+	flag.IntVar(&s.proxies, "proxies", 100, "proxies of the topic scale; fewer for a trial")
+	flag.IntVar(&s.endpoints, "endpoints", 2000, "endpoints of the topic scale")
+	flag.Float64Var(&s.rate, "rate", 2.5, "attempts per second and proxy of the topic scale")
 	flag.BoolVar(&s.dryRun, "dry-run", false, "print the table and write nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -85,6 +92,7 @@ var topics = []struct {
 	}},
 	{"verdict", func(ctx context.Context, dir string, _ settings) (*evidence.Record, error) { return verdict(ctx, dir) }},
 	{"traffic", func(ctx context.Context, dir string, _ settings) (*evidence.Record, error) { return traffic(ctx, dir) }},
+	{"scale", scale},
 }
 
 // wanted reports whether a topic is to be measured.

@@ -119,13 +119,14 @@ func (f *fleet) port() string {
 	return harness.LoopbackAddress(port)
 }
 
-// addProvider starts a simulated provider that asks for a key of its own.
-func (f *fleet) addProvider(name string) {
+// addProvider starts a simulated provider that asks for a key of its own. Arguments replace those it has.
+func (f *fleet) addProvider(name string, args ...string) {
 	f.t.Helper()
 	s := &server{address: f.port(), ledger: filepath.Join(f.dir, name+".ledger")}
-	s.Process = f.start(name, f.binaries.ModelSim, harness.HTTPReady("http://"+s.address+"/_sim/state", nil), nil,
-		"--listen", s.address, "--api-key", "sk-"+name, "--ledger", s.ledger,
-		"--time-to-first-token", "20ms", "--tokens-per-second", "400", "--tokens", "40")
+	s.Process = f.start(name, f.binaries.ModelSim, harness.HTTPReady("http://"+s.address+"/_sim/state", nil), nil, append([]string{
+		"--listen", s.address, "--api-key", "sk-" + name, "--ledger", s.ledger,
+		"--time-to-first-token", "20ms", "--tokens-per-second", "400", "--tokens", "40",
+	}, args...)...)
 	f.providers[name] = s
 }
 

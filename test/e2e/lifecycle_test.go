@@ -52,7 +52,7 @@ func TestWhatPeopleSee(t *testing.T) {
 
 	columns(t, f.kubectl(t.Context(), "get", "mep"), "NAME PROVIDER MODEL STATUS REASON ERRORS P50 REQUESTS TOKENS COST AGE")
 	columns(t, f.kubectl(t.Context(), "get", "mep", "-o", "wide"),
-		"NAME PROVIDER MODEL STATUS REASON ERRORS P50 REQUESTS TOKENS COST CAPABILITY UNTIL LAST FAILURE URL READY MESSAGE AGE")
+		"NAME PROVIDER MODEL STATUS REASON ERRORS P50 REQUESTS TOKENS COST CAPABILITY LEASED UNTIL LAST FAILURE URL READY MESSAGE AGE")
 	columns(t, f.kubectl(t.Context(), "get", "rp"), "NAME MODELS STRATEGY CURRENT ACTIVE STANDBY AGE")
 	has(t, f.kubectl(t.Context(), "get", "mep"), "alpha", "Active")
 	has(t, f.kubectl(t.Context(), "get", "rp"), "chat", "Priority", "alpha", "2")

@@ -66,6 +66,8 @@ type ControlPlane struct {
 	// Etcd and APIServer are the two processes, to be stopped, killed and started at will: the data, the
 	// address and the certificates stay.
 	Etcd, APIServer *Process
+	// EtcdURL is where etcd serves its clients, and its metrics.
+	EtcdURL string
 	// Kubeconfig is the path of a kubeconfig file for a cluster administrator.
 	Kubeconfig string
 	// Kubectl is the path of kubectl.
@@ -153,6 +155,7 @@ func (c *ControlPlane) prepare(assets, logs string) error {
 	// A fresh connection each time: a kept one would speak to the API server's last life.
 	admin := &http.Client{Transport: &http.Transport{TLSClientConfig: tls, DisableKeepAlives: true}}
 	etcd := "http://" + LoopbackAddress(ports[0])
+	c.EtcdURL = etcd
 	c.Etcd = &Process{command: Command{
 		Name: "etcd", Path: filepath.Join(assets, "etcd"), LogFile: filepath.Join(logs, "etcd.log"),
 		Args:  etcdArguments(filepath.Join(c.dir, "etcd"), etcd, "http://"+LoopbackAddress(ports[1])),
