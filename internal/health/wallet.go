@@ -173,6 +173,22 @@ func (w *wallet) asks(now time.Time, pace quota.Pace) (ask quota.EndpointAsk, ur
 	}
 	ask.Endpoint = quota.Endpoint{UID: w.uid, Namespace: w.key.Namespace, Name: w.key.Name}
 	w.expect(now, pace)
+	w.askAll(&ask, now, pace)
+	if w.present {
+		ask.Demand = w.rates.demand(&w.limits, now)
+	}
+	if !w.absent.IsZero() && now.Sub(w.absent) > farewell {
+		return quota.EndpointAsk{}, nothing
+	}
+	urgency = sorted(ask.Asks, ask.Demand != nil)
+	if ask.Unheard {
+		urgency = unheardNeeds
+	}
+	return ask, urgency
+}
+
+// askAll gathers what there is to say of each purse, and forgets those that are over.
+func (w *wallet) askAll(ask *quota.EndpointAsk, now time.Time, pace quota.Pace) {
 	for of, e := range w.entries {
 		a, ok := e.purse.Ask(now, pace)
 		if ok && !w.enforced(of, now) {
@@ -188,17 +204,6 @@ func (w *wallet) asks(now time.Time, pace quota.Pace) (ask quota.EndpointAsk, ur
 			ask.Unheard = ask.Unheard || a.Need > 0 && a.Number > e.answered
 		}
 	}
-	if w.present {
-		ask.Demand = w.rates.demand(&w.limits, now)
-	}
-	if !w.absent.IsZero() && now.Sub(w.absent) > farewell {
-		return quota.EndpointAsk{}, nothing
-	}
-	urgency = sorted(ask.Asks, ask.Demand != nil)
-	if ask.Unheard {
-		urgency = unheardNeeds
-	}
-	return ask, urgency
 }
 
 // How urgent it is to say something.
