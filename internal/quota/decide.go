@@ -4,7 +4,6 @@
 package quota
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -173,7 +172,7 @@ func (j *settling) keep(r row) {
 	j.rows = append(j.rows, r)
 }
 
-// lend answers the wishes that are open. What attempts at hand need comes first, for those that have least. While
+// lend answers the wishes that are open. What attempts at hand need comes first. While
 // somebody waits for what others may have, nobody gets more than that.
 func (j *settling) lend() {
 	if j.term == nil || j.over {
@@ -204,7 +203,8 @@ func (j *settling) top(open []int, share int64) {
 }
 
 // wishes are the places of those that wish for something and have no answer to that, or need more than they have.
-// From now on it counts as answered, if only with nothing.
+// From now on it counts as answered, if only with nothing. Their order is the same in all accounts of an endpoint: the
+// last requests and the last tokens must go to the same proxy, or neither of two can use what it got.
 func (j *settling) wishes() []int {
 	open := make([]int, 0, len(j.rows))
 	for i := range j.rows {
@@ -219,7 +219,6 @@ func (j *settling) wishes() []int {
 		}
 		open = append(open, i)
 	}
-	slices.SortStableFunc(open, func(a, b int) int { return cmp.Compare(j.rows[a].out(), j.rows[b].out()) })
 	return open
 }
 

@@ -59,12 +59,12 @@ func TestDecide(t *testing.T) {
 			limit: requests(1000), parties: []Party{living("a", 0, Ask{Number: 1, Want: 5000}), living("b", 0, Ask{Number: 1, Want: 5000, Need: 900})},
 			wantLeases: lent(Lease{Instance: "a", Granted: 100, Answered: 1}, Lease{Instance: "b", Granted: 900, Answered: 1}), urgent: true,
 		},
-		"what is needed comes first for those that have least": {
+		"what is needed is met in one order for all accounts, that of the instances": {
 			limit: requests(10), leases: lent(Lease{Instance: "a", Granted: 9, Answered: 1}),
 			parties: []Party{
 				living("a", 9, Ask{Granted: 9, Spent: 9, Number: 2, Want: 10, Need: 10}), living("b", 0, Ask{Number: 1, Want: 1, Need: 1}),
 			},
-			wantLeases: lent(Lease{Instance: "a", Granted: 9, Answered: 2}, Lease{Instance: "b", Granted: 1, Answered: 1}), urgent: true,
+			wantLeases: lent(Lease{Instance: "a", Granted: 10, Answered: 2}, Lease{Instance: "b", Answered: 1}), urgent: true,
 		},
 		"a wish is answered once, if only with nothing": {
 			limit: requests(10), leases: lent(Lease{Instance: "a", Granted: 10, Answered: 1}),

@@ -206,11 +206,10 @@ func (r *reporter) enlist() error {
 		return nil
 	}
 	r.registered++
-	object := &proxyInstance{meta: meta{
-		name: r.p.name + "-" + r.p.w.generateName(r.p.place), finalizer: true, owner: r.p.podUID,
-	}}
+	place, owner := r.p.place, r.p.podUID
 	created, err := call(r.t, createInstance, func(s *store) (*proxyInstance, error) {
-		return as[*proxyInstance](s.create(instances, object))
+		name := place.name + "-" + s.w.generateName(place) // another one each time, also when the request comes twice
+		return as[*proxyInstance](s.create(instances, &proxyInstance{meta: meta{name: name, finalizer: true, owner: owner}}))
 	})
 	if err != nil {
 		r.marked = false
