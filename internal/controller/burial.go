@@ -266,6 +266,8 @@ func (r *ProxyInstanceReconciler) release(ctx context.Context, d deceased, repor
 		if err := r.remove(ctx, report); err != nil {
 			return fmt.Errorf("removing ProxyReport %s: %w", report.Name, err)
 		}
+		// The watch may have said so before the answer to the seal came, which has put it back.
+		r.Books.RemoveReport(client.ObjectKeyFromObject(report))
 	}
 	if d.instance == nil {
 		return nil
