@@ -47,7 +47,7 @@ func main() {
 	flag.StringVar(&s.only, "only", "", "measure these topics only, separated by commas: decision, propagation, verdict, traffic, scale, cost")
 	flag.IntVar(&s.proxies, "proxies", 100, "proxies of the topic scale; fewer for a trial")
 	flag.IntVar(&s.endpoints, "endpoints", 2000, "endpoints of the topic scale")
-	flag.Float64Var(&s.rate, "rate", 2.5, "attempts per second and proxy of the topic scale")
+	flag.Float64Var(&s.rate, "rate", 1, "attempts per second and proxy of the topic scale")
 	flag.BoolVar(&s.dryRun, "dry-run", false, "print the table and write nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
