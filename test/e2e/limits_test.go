@@ -357,9 +357,9 @@ func (l *limitedFleet) lengths(name string) {
 
 // oneAfterTheOther asks one proxy after the other: a limit of ten serves ten, wherever they come. What is lent to
 // others has to come back within the wait of one request; a machine that is busy with something else may make that
-// two.
+// several, and a caller that is told to come again does so.
 func (l *limitedFleet) oneAfterTheOther(name string) {
-	const limit, tries = 10, 3
+	const limit, tries = 10, 20
 	l.limited(name, "quota: {period: Daily, requests: 10}", "")
 	var slowest time.Duration
 	again := 0
