@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
@@ -166,13 +167,34 @@ func (r *NamespaceReconciler) remember(chart *chart, seen *look, last memory) {
 }
 
 // newest is the newest state that is known of an endpoint: what the last look came to, unless somebody has written
-// of a later epoch.
+// since. Reasons of law begin no epoch, so at the same one it takes what was written when that is neither what the
+// last look saw nor what it came to: two operators that lead at once would else undo each other's words for ever.
 func (j *judged) newest(object *v1alpha1.ModelEndpoint) modelstate.State {
 	written := translate.State(&object.Status)
-	if j != nil && j.state.Epoch >= written.Epoch {
+	if j == nil || j.state.Epoch < written.Epoch {
+		return written
+	}
+	if j.state.Epoch > written.Epoch || object.ResourceVersion == j.object.ResourceVersion {
+		return j.state
+	}
+	var remembered v1alpha1.ModelState
+	translate.WriteState(j.state, &remembered)
+	now := transitions(object.Status.ModelState)
+	if equality.Semantic.DeepEqual(now, transitions(j.object.Status.ModelState)) || equality.Semantic.DeepEqual(now, transitions(&remembered)) {
 		return j.state
 	}
 	return written
+}
+
+// transitions is the part of a ModelState that changes by transitions alone.
+func transitions(state *v1alpha1.ModelState) v1alpha1.ModelState {
+	if state == nil {
+		return v1alpha1.ModelState{}
+	}
+	return v1alpha1.ModelState{
+		Epoch: state.Epoch, Configuration: state.Configuration, Reasons: state.Reasons, Trial: state.Trial,
+		Trips: state.Trips, Evidence: state.Evidence, Withdrawn: state.Withdrawn, LastTransitionTime: state.LastTransitionTime,
+	}
 }
 
 // input is everything an endpoint is judged by, but for what others say about it.
