@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -158,7 +159,8 @@ func (r *ProxyInstanceReconciler) buryStrays(ctx context.Context, key types.Name
 }
 
 // seal seals all reports of a process and returns them with their last content. The answer to each patch is what
-// is stored, which no cache is; a report that is not found has been dealt with.
+// is stored, which no cache is. A report that the process has spoken of and that is not there is created as a sealed
+// one: a process that is believed dead and lives may be about to create it, and its numbers would be nobody's.
 func (r *ProxyInstanceReconciler) seal(ctx context.Context, d deceased) ([]*v1alpha1.ProxyReport, error) {
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/spec/instanceUID", "value": d.uid},
@@ -176,6 +178,9 @@ func (r *ProxyInstanceReconciler) seal(ctx context.Context, d deceased) ([]*v1al
 			known = slices.Delete(known, at, at+1)
 		}
 		report, err := r.sealOne(ctx, key, d.uid, patch)
+		if err == nil && report == nil && page < d.pages {
+			report, err = r.forestall(ctx, key, d, page)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -201,6 +206,30 @@ func (r *ProxyInstanceReconciler) sealOne(ctx context.Context, key types.Namespa
 		return nil, nil
 	default:
 		return nil, fmt.Errorf("sealing ProxyReport %s: %w", key, err)
+	}
+}
+
+// forestall creates a report in place of its process, empty and sealed. That the process was faster is an error: the
+// burial begins again, and finds the report. Where the namespace is about to go, the process cannot create it either.
+func (r *ProxyInstanceReconciler) forestall(ctx context.Context, key types.NamespacedName, d deceased, page int) (*v1alpha1.ProxyReport, error) {
+	report := &v1alpha1.ProxyReport{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: key.Name,
+			Finalizers: []string{v1alpha1.FoldFinalizer},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProxyInstance", Name: d.key.Name, UID: types.UID(d.uid),
+			}},
+		},
+		Spec: v1alpha1.ProxyReportSpec{Instance: d.key.Name, InstanceUID: d.uid, Page: int32(page), Sealed: true},
+	}
+	err := r.Client.Create(ctx, report, fieldOwner)
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("creating ProxyReport %s in place of its process: %w", key, err)
+	default:
+		return report, nil
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -329,6 +330,34 @@ var _ = Describe("The books", func() {
 		keep(ctx, p)
 		Expect(gone(ctx, late)).To(BeTrue())
 		Expect(requests(ctx)).To(Equal(int64(5)))
+	})
+
+	It("seal a report that its process has announced and not created yet", func(ctx context.Context) {
+		p := newProxy(ctx, proxies, "proxy-0")
+		p.status(ctx, func(s *v1alpha1.ProxyInstanceStatus) { s.Pages = 2 })
+		for range 2 { // Beginning again changes nothing.
+			reports, err := keeper.seal(ctx, deceasedOf(p.ProxyInstance))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(reports).To(HaveLen(2))
+			for page, report := range reports {
+				Expect(report.Spec).To(Equal(v1alpha1.ProxyReportSpec{
+					Instance: "proxy-0", InstanceUID: string(p.UID), Page: int32(page), Sealed: true,
+				}))
+			}
+		}
+		p.end(ctx)
+		keep(ctx, p)
+		Expect(gone(ctx, p.ProxyInstance)).To(BeTrue())
+		Expect(gone(ctx, &v1alpha1.ProxyReport{ObjectMeta: metav1.ObjectMeta{Namespace: proxies, Name: "proxy-0-1"}})).To(BeTrue())
+	})
+
+	It("let a process go whose namespace goes before it has created its report", func(ctx context.Context) {
+		p := newProxy(ctx, proxies, "proxy-0")
+		p.status(ctx, func(s *v1alpha1.ProxyInstanceStatus) { s.Pages = 1 })
+		Expect(admin.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: proxies}})).To(Succeed())
+		p.end(ctx)
+		keep(ctx, p)
+		Expect(gone(ctx, p.ProxyInstance)).To(BeTrue())
 	})
 
 	It("do not let a clock that is far ahead push out what was used", func(ctx context.Context) {
