@@ -173,17 +173,22 @@ func TestProbesThatGetNoAnswer(t *testing.T) {
 	defer silent.Close()
 	strange := httptest.NewTLSServer(http.NotFoundHandler())
 	defer strange.Close()
-	completion := probing(v1alpha1.Probe{Type: v1alpha1.ProbeCompletion, Interval: new(v1alpha1.Duration("1s")), Timeout: new(v1alpha1.Duration("200ms"))})
+	const patient = "1m" // Only the one that is silent may run into the timeout, however busy the machine.
 	for name, tc := range map[string]struct {
-		url, want string
-		attempts  int64
+		url      string
+		timeout  v1alpha1.Duration
+		want     string
+		attempts int64
 	}{
-		"nobody listens":                     {nobody, "no connection: dial tcp ", 0},
-		"the certificate is not known":       {strange.URL, "no connection: the certificate cannot be verified", 0},
-		"the answer is not HTTP":             {garbage.URL, "no valid answer: the connection broke, or HTTP is not spoken there", 1},
-		"no answer comes before the timeout": {silent.URL, "no answer within 200ms", 1},
+		"nobody listens":                     {nobody, patient, "no connection: dial tcp ", 0},
+		"the certificate is not known":       {strange.URL, patient, "no connection: the certificate cannot be verified", 0},
+		"the answer is not HTTP":             {garbage.URL, patient, "no valid answer: the connection broke, or HTTP is not spoken there", 1},
+		"no answer comes before the timeout": {silent.URL, "1s", "no answer within 1s", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
+			completion := probing(v1alpha1.Probe{
+				Type: v1alpha1.ProbeCompletion, Interval: new(v1alpha1.Duration("2m")), Timeout: new(tc.timeout),
+			})
 			j := subjectOf(tc.url+"/v1", keyring{"key": []byte(canary)}, completion)
 			spec, _ := translate.Probe(j.object)
 			got := probe(t.Context(), j.entry, spec, testingclock.NewFakeClock(earlier))

@@ -429,7 +429,7 @@ func TestTheLastWordHasNoDemand(t *testing.T) {
 func TestTheLastWordWaitsForRoom(t *testing.T) {
 	b := start(t, plane.Namespace(t), func(o *Options) { o.Clock = nil })
 	b.Eventually(b.Name, soon).ShouldNot(gomega.BeEmpty())
-	const endpoints = 2*MaxAsks + 10
+	const endpoints = MaxAsks + 10 // more than the last word has room for
 	b.book.limit(endpoints)
 	instance := b.instance(t)
 	for i := range endpoints {
