@@ -277,7 +277,7 @@ func (a *audit) ended(x *attempt, used, before, after amounts) {
 		h.used -= left
 		if left < 0 {
 			over := -left
-			if x.e.account(a, i, x.p.now()) == acc && x.instance == x.p.instance {
+			if x.readable(i) {
 				over = max(min(before[i], 0)-min(after[i], 0), 0)
 			}
 			acc.deficit += over
@@ -290,6 +290,13 @@ func (a *audit) ended(x *attempt, used, before, after amounts) {
 	if x.fails != works {
 		in.failures[x.epoch]++
 	}
+}
+
+// readable reports whether what the proxy's purses had before and after is of the account that the attempt is in: not
+// once it registered anew, nor in another period, by the calendar as it is now.
+func (x *attempt) readable(limit int) bool {
+	e := x.p.table[x.e.name]
+	return x.instance == x.p.instance && e != nil && e.uid == x.e.uid && e.account(x.p.w.audit, limit, x.p.now()) == x.accounts[limit]
 }
 
 // died notes that a process is no more.

@@ -610,7 +610,11 @@ func (w *world) call(pl *place, names []string, nth uint32, until int64) {
 	w.after(2*second, func() { w.call(pl, names, nth+1, until) })
 }
 
-// used holds it against everybody that there is demand, and something left, and nobody uses it.
+// lastPart is what counts as the end of a limit: the last tenth, or the last one.
+const lastPart = 10
+
+// used holds it against everybody that there is demand, and something left, and nobody uses it. Of several limits of an
+// endpoint the last of one may stay: what an attempt needs of all of them would have to be with one proxy at once.
 func (w *world) used() {
 	if w.breach != nil || len(w.places) == 0 {
 		return
@@ -622,7 +626,7 @@ func (w *world) used() {
 		}
 		e := o.(*modelEndpoint)
 		var open []*account
-		exhausted := false
+		exhausted, ending := false, false
 		for _, limit := range limits {
 			if e.spec.limit(limit) == 0 {
 				continue
@@ -630,11 +634,12 @@ func (w *world) used() {
 			acc := w.audit.account(purseKey{e.uid, keyAt(e, limit, moment(w.now))})
 			if left := w.left(acc) - acc.carried; left > 0 {
 				open = append(open, acc)
+				ending = ending || left <= max(acc.limit/lastPart, 1)
 			} else {
 				exhausted = true
 			}
 		}
-		if exhausted {
+		if exhausted || ending && len(open) > 1 {
 			continue
 		}
 		for _, acc := range open {
