@@ -613,8 +613,7 @@ func (w *world) call(pl *place, names []string, nth uint32, until int64) {
 // lastPart is what counts as the end of a limit: the last tenth, or the last one.
 const lastPart = 10
 
-// used holds it against everybody that there is demand, and something left, and nobody uses it. Of several limits of an
-// endpoint the last of one may stay: what an attempt needs of all of them would have to be with one proxy at once.
+// used holds it against everybody that there is demand, and something left, and nobody uses it.
 func (w *world) used() {
 	if w.breach != nil || len(w.places) == 0 {
 		return
@@ -624,30 +623,34 @@ func (w *world) used() {
 		if err != nil {
 			continue
 		}
-		e := o.(*modelEndpoint)
-		var open []*account
-		exhausted, ending := false, false
-		for _, limit := range limits {
-			if e.spec.limit(limit) == 0 {
-				continue
-			}
-			acc := w.audit.account(purseKey{e.uid, keyAt(e, limit, moment(w.now))})
-			if left := w.left(acc) - acc.carried; left > 0 {
-				open = append(open, acc)
-				ending = ending || left <= max(acc.limit/lastPart, 1)
-			} else {
-				exhausted = true
-			}
-		}
-		if exhausted || ending && len(open) > 1 {
-			continue
-		}
-		for _, acc := range open {
+		for _, acc := range w.unused(o.(*modelEndpoint)) {
 			if acc.progress < w.now-2*minute {
 				w.audit.broken(lawUsed, "%d of the %s are left of %d, and were not used since %s", w.left(acc), acc.name(), acc.limit, clock(acc.progress))
 			}
 		}
 	}
+}
+
+// unused are the accounts of an endpoint of which somebody should use what is left; none when a limit is used up. Of
+// several limits the last of one may stay: what an attempt needs of all of them would have to be with one proxy at once.
+func (w *world) unused(e *modelEndpoint) (open []*account) {
+	ending := false
+	for _, limit := range limits {
+		if e.spec.limit(limit) == 0 {
+			continue
+		}
+		acc := w.audit.account(purseKey{e.uid, keyAt(e, limit, moment(w.now))})
+		left := w.left(acc) - acc.carried
+		if left <= 0 {
+			return nil
+		}
+		open = append(open, acc)
+		ending = ending || left <= max(acc.limit/lastPart, 1)
+	}
+	if ending && len(open) > 1 {
+		return nil
+	}
+	return open
 }
 
 // left is what may still be used of an account: the limit without what was used, and without what instances were
