@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/translate"
 )
 
 const (
@@ -172,14 +173,14 @@ func (r *ProxyInstanceReconciler) seal(ctx context.Context, d deceased) ([]*v1al
 	known := r.Books.Pages(d.uid)
 	var sealed []*v1alpha1.ProxyReport
 	for page := range maxPages {
-		key := types.NamespacedName{Namespace: d.key.Namespace, Name: fmt.Sprintf("%s-%d", d.key.Name, page)}
+		key := types.NamespacedName{Namespace: d.key.Namespace, Name: translate.ReportName(d.key.Name, page)}
 		at := slices.Index(known, key)
 		if at >= 0 {
 			known = slices.Delete(known, at, at+1)
 		}
 		report, err := r.sealOne(ctx, key, d.uid, patch)
 		if err == nil && report == nil && page < d.pages {
-			report, err = r.forestall(ctx, key, d, page)
+			report, err = r.forestall(ctx, d.instance, page)
 		}
 		if err != nil {
 			return nil, err
@@ -211,23 +212,15 @@ func (r *ProxyInstanceReconciler) sealOne(ctx context.Context, key types.Namespa
 
 // forestall creates a report in place of its process, empty and sealed. That the process was faster is an error: the
 // burial begins again, and finds the report. Where the namespace is about to go, the process cannot create it either.
-func (r *ProxyInstanceReconciler) forestall(ctx context.Context, key types.NamespacedName, d deceased, page int) (*v1alpha1.ProxyReport, error) {
-	report := &v1alpha1.ProxyReport{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: key.Namespace, Name: key.Name,
-			Finalizers: []string{v1alpha1.FoldFinalizer},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProxyInstance", Name: d.key.Name, UID: types.UID(d.uid),
-			}},
-		},
-		Spec: v1alpha1.ProxyReportSpec{Instance: d.key.Name, InstanceUID: d.uid, Page: int32(page), Sealed: true},
-	}
+func (r *ProxyInstanceReconciler) forestall(ctx context.Context, instance *v1alpha1.ProxyInstance, page int) (*v1alpha1.ProxyReport, error) {
+	report := translate.Report(instance, page)
+	report.Spec.Sealed = true
 	err := r.Client.Create(ctx, report, fieldOwner)
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("creating ProxyReport %s in place of its process: %w", key, err)
+		return nil, fmt.Errorf("creating ProxyReport %s in place of its process: %w", client.ObjectKeyFromObject(report), err)
 	default:
 		return report, nil
 	}

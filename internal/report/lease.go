@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/translate"
 )
 
 func (r *Reporter) renewDue(now time.Time) (at time.Time, ok bool) {
@@ -60,7 +60,7 @@ func (r *Reporter) createLease(ctx context.Context) error {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       instance.Namespace,
 			Name:            instance.Name,
-			OwnerReferences: owned(instance),
+			OwnerReferences: translate.OwnedBy(instance),
 		},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity:       &instance.Name,
@@ -79,13 +79,6 @@ func (r *Reporter) createLease(ctx context.Context) error {
 	}
 	r.renewed(lease, now)
 	return nil
-}
-
-// owned is the reference to an instance in what goes with it.
-func owned(instance *v1alpha1.ProxyInstance) []metav1.OwnerReference {
-	return []metav1.OwnerReference{{
-		APIVersion: v1alpha1.GroupVersion.String(), Kind: "ProxyInstance", Name: instance.Name, UID: instance.UID,
-	}}
 }
 
 // reread takes over the Lease as it is now, to be renewed at once: somebody has touched it, perhaps to label

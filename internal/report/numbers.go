@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/translate"
 )
 
 // page is one ProxyReport of this process.
@@ -142,15 +142,7 @@ func (r *Reporter) writePage(ctx context.Context, index int, sheet []v1alpha1.En
 // createPage makes the report, without numbers: those are written to its status.
 func (r *Reporter) createPage(ctx context.Context, p *page, index int) error {
 	instance := r.mine.instance
-	object := &v1alpha1.ProxyReport{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:       instance.Namespace,
-			Name:            instance.Name + "-" + strconv.Itoa(index),
-			Finalizers:      []string{v1alpha1.FoldFinalizer},
-			OwnerReferences: owned(instance),
-		},
-		Spec: v1alpha1.ProxyReportSpec{Instance: instance.Name, InstanceUID: string(instance.UID), Page: int32(index)},
-	}
+	object := translate.Report(instance, index)
 	size := sizeOf(object)
 	err := r.options.Client.Create(ctx, object)
 	if apierrors.IsAlreadyExists(err) {
