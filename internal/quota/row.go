@@ -20,11 +20,12 @@ func (p *Party) word(key Key) *Ask {
 	return p.Ask
 }
 
-// hear takes in what the proxy says. What it has seen was granted, even if the ledger has been set back since.
+// hear takes in what the proxy says. What it has seen was granted, even if the ledger has been set back since. It can
+// give back no more than it has seen: else it would give back what it is lent in this very decision.
 func (r *row) hear() {
 	if r.ask != nil {
 		r.Granted = max(r.Granted, r.ask.Granted)
-		r.Returned = max(r.Returned, min(r.ask.Returned, r.Granted))
+		r.Returned = max(r.Returned, min(r.ask.Returned, r.ask.Granted))
 	}
 }
 

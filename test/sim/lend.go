@@ -34,7 +34,7 @@ func (j *judged) lend(o *operator, said *testimony, now time.Time) {
 		return
 	}
 	people := said.people(o, j)
-	decision := stored.Decide(j.lending.terms, func(key quota.Key) []quota.Party { return parties(o, people, key) }, now)
+	decision := stored.Decide(j.lending.terms, func(key quota.Key) []quota.Party { return parties(o, &stored, people, key) }, now)
 	if o.w.bad(neverWanted, true) {
 		for i := range decision.Ledger.Accounts {
 			decision.Ledger.Accounts[i].Wanted = false
@@ -140,7 +140,7 @@ func (t *testimony) people(o *operator, j *judged) []person {
 }
 
 // parties are people with regard to one account.
-func parties(o *operator, people []person, key quota.Key) []quota.Party {
+func parties(o *operator, stored *quota.Ledger, people []person, key quota.Key) []quota.Party {
 	out := make([]quota.Party, len(people))
 	for i := range people {
 		p := &people[i]
@@ -148,9 +148,23 @@ func parties(o *operator, people []person, key quota.Key) []quota.Party {
 		for _, c := range p.numbers {
 			out[i].Used += max(usedIn(c.numbers.Quota, c.numbers.Budget, key), 0)
 		}
-		o.misjudge(&out[i], key)
+		o.misjudge(&out[i], key, granted(stored, key, p.uid))
 	}
 	return out
+}
+
+// granted is what the ledger says that the process was lent.
+func granted(ledger *quota.Ledger, key quota.Key, uid string) int64 {
+	for i := range ledger.Accounts {
+		if a := &ledger.Accounts[i]; a.Key == key {
+			for k := range a.Leases {
+				if a.Leases[k].Instance == uid {
+					return a.Leases[k].Granted
+				}
+			}
+		}
+	}
+	return 0
 }
 
 // word is what the process says of an account; nil when that is nothing.
@@ -165,12 +179,11 @@ func (p *person) word(key quota.Key) *quota.Ask {
 	return &p.ask.Asks[at]
 }
 
-// misjudge makes of a party what sabotages see in it.
-func (o *operator) misjudge(p *quota.Party, key quota.Key) {
-	const everything = 1 << 50
+// misjudge makes of a party, which was lent so much, what sabotages see in it.
+func (o *operator) misjudge(p *quota.Party, key quota.Key, granted int64) {
 	switch {
 	case o.w.bad(deadReturn, p.State == quota.Final), o.w.bad(believedDeadReturn, p.State != quota.Living):
-		p.Ask, p.Used = &quota.Ask{Key: key, Returned: everything}, 0
+		p.Ask, p.Used = &quota.Ask{Key: key, Granted: granted, Returned: granted}, 0
 	case o.w.bad(closedTwice, p.State == quota.Final):
 		p.Used *= 2
 		if p.Ask != nil {
