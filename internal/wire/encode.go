@@ -3,7 +3,10 @@
 
 package wire
 
-import "unicode/utf8"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // ErrorBody is an error in OpenAI's shape. Empty Param and Code are written as null.
 type ErrorBody struct {
@@ -15,8 +18,8 @@ type ErrorBody struct {
 	Param string
 }
 
-// EncodeError appends {"error":{"message","type","param","code"}} to dst, as OpenAI's Error schema has it.
-func EncodeError(dst []byte, e ErrorBody) []byte {
+// encodeOpenAIError appends {"error":{"message","type","param","code"}} to dst, as OpenAI's Error schema has it.
+func encodeOpenAIError(dst []byte, e ErrorBody) []byte {
 	dst = append(dst, `{"error":{"message":`...)
 	dst = AppendString(dst, e.Message)
 	dst = append(dst, `,"type":`...)
@@ -28,12 +31,74 @@ func EncodeError(dst []byte, e ErrorBody) []byte {
 	return append(dst, `}}`...)
 }
 
-// EncodeErrorEvent appends the event that ends a stream with an error. OpenAI's clients raise it when they
-// meet an event whose data has an error member.
-func EncodeErrorEvent(dst []byte, e ErrorBody) []byte {
+// EncodeError appends the error as the format's providers answer with it.
+func (f Format) EncodeError(dst []byte, e ErrorBody) []byte {
+	switch f {
+	case Anthropic:
+		dst = append(dst, `{"type":"error","error":{"type":`...)
+		dst = AppendString(dst, wordsFor(e.Type).anthropic)
+		dst = append(dst, `,"message":`...)
+		dst = AppendString(dst, e.Message)
+		return append(dst, `}}`...)
+	case Gemini:
+		words := wordsFor(e.Type)
+		dst = append(dst, `{"error":{"code":`...)
+		dst = strconv.AppendInt(dst, int64(words.status), 10)
+		dst = append(dst, `,"message":`...)
+		dst = AppendString(dst, e.Message)
+		dst = append(dst, `,"status":`...)
+		dst = AppendString(dst, words.google)
+		return append(dst, `}}`...)
+	default:
+		return encodeOpenAIError(dst, e)
+	}
+}
+
+// EncodeErrorEvent appends the event that ends a stream with an error, as the format's clients understand it.
+// Nothing follows it: a marker that the answer is complete would be a lie.
+func (f Format) EncodeErrorEvent(dst []byte, e ErrorBody) []byte {
+	switch f {
+	case Responses:
+		// The schema wants a number; the events before have had smaller ones, or none that anybody checks.
+		dst = append(dst, "event: error\ndata: {\"type\":\"error\",\"code\":"...)
+		dst = appendStringOrNull(dst, e.Code)
+		dst = append(dst, `,"message":`...)
+		dst = AppendString(dst, e.Message)
+		dst = append(dst, `,"param":`...)
+		dst = appendStringOrNull(dst, e.Param)
+		return append(dst, ",\"sequence_number\":0}\n\n"...)
+	case Anthropic:
+		dst = append(dst, "event: error\n"...)
+	case OpenAI, Gemini:
+	}
 	dst = append(dst, "data: "...)
-	dst = EncodeError(dst, e)
+	dst = f.EncodeError(dst, e)
 	return append(dst, "\n\n"...)
+}
+
+// errorWords are an error's type as each format says it.
+type errorWords struct {
+	openAI, anthropic, google string
+	status                    int
+}
+
+// errorTypes are the types of ErrorBody. The first stands for those that are not listed.
+var errorTypes = []errorWords{
+	{"server_error", "api_error", "INTERNAL", 500},
+	{typeInvalid, typeInvalid, googleInvalid, 400},
+	{typeAuthentication, typeAuthentication, "UNAUTHENTICATED", 401},
+	{typePermission, typePermission, "PERMISSION_DENIED", 403},
+	{typeNotFound, typeNotFound, "NOT_FOUND", 404},
+	{typeRateLimit, typeRateLimit, googleExhausted, 429},
+}
+
+func wordsFor(openAI string) *errorWords {
+	for i := range errorTypes {
+		if errorTypes[i].openAI == openAI {
+			return &errorTypes[i]
+		}
+	}
+	return &errorTypes[0]
 }
 
 // EncodeString returns s as a JSON string, quotes included: what to put between Facts.Before and Facts.After.

@@ -41,11 +41,81 @@ func TestAnErrorEventIsOneFrameWhateverItSays(t *testing.T) {
 	}
 }
 
+func TestErrorsInEachFormat(t *testing.T) {
+	e := ErrorBody{Message: "It broke off.", Type: "server_error", Code: "stream_interrupted"}
+	for _, tc := range []struct {
+		name      string
+		format    Format
+		wantBody  string
+		wantEvent string
+	}{
+		{
+			"OpenAI", OpenAI,
+			`{"error":{"message":"It broke off.","type":"server_error","param":null,"code":"stream_interrupted"}}`,
+			"data: {\"error\":{\"message\":\"It broke off.\",\"type\":\"server_error\",\"param\":null,\"code\":\"stream_interrupted\"}}\n\n",
+		},
+		{
+			"responses have OpenAI's errors, and an event of their own", Responses,
+			`{"error":{"message":"It broke off.","type":"server_error","param":null,"code":"stream_interrupted"}}`,
+			"event: error\ndata: {\"type\":\"error\",\"code\":\"stream_interrupted\",\"message\":\"It broke off.\",\"param\":null,\"sequence_number\":0}\n\n",
+		},
+		{
+			"Anthropic", Anthropic,
+			`{"type":"error","error":{"type":"api_error","message":"It broke off."}}`,
+			"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"It broke off.\"}}\n\n",
+		},
+		{
+			"Gemini", Gemini,
+			`{"error":{"code":500,"message":"It broke off.","status":"INTERNAL"}}`,
+			"data: {\"error\":{\"code\":500,\"message\":\"It broke off.\",\"status\":\"INTERNAL\"}}\n\n",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := string(tc.format.EncodeError(nil, e)); got != tc.wantBody {
+				t.Errorf("got  %s\nwant %s", got, tc.wantBody)
+			}
+			event := tc.format.EncodeErrorEvent(nil, e)
+			if string(event) != tc.wantEvent {
+				t.Errorf("got  %s\nwant %s", event, tc.wantEvent)
+			}
+			events, err := cut(string(event))
+			if err != nil || len(events) != 1 {
+				t.Fatalf("%d events, %v; want one", len(events), err)
+			}
+			if kind, _ := tc.format.ClassifyFrame([]byte(events[0].Data)); kind != Failed {
+				t.Errorf("kind %07b, want an error", kind)
+			}
+		})
+	}
+}
+
+// What an error means survives from one format to the next.
+func TestTypesOfErrorsAreThoseOfEachFormat(t *testing.T) {
+	for _, words := range errorTypes {
+		e := ErrorBody{Message: "No.", Type: words.openAI}
+		status := words.status
+		for _, format := range formats {
+			v := format.ClassifyErrorFrame(format.EncodeError(nil, e))
+			if want := OpenAI.Classify(status, EncodeError(nil, e)).Outcome; v.Outcome != want {
+				t.Errorf("%s is %v in format %d, want %v", words.openAI, v.Outcome, format, want)
+			}
+		}
+	}
+	if wordsFor("something") != &errorTypes[0] {
+		t.Error("an unknown type is not a server's error")
+	}
+}
+
 func TestEncodingAllocatesNothing(t *testing.T) {
 	dst := make([]byte, 0, 512)
 	e := ErrorBody{Message: "the key \"ü\"\n", Type: "t", Param: strings.Repeat("p", 64), Code: "c"}
 	if n := testing.AllocsPerRun(100, func() { dst = EncodeErrorEvent(dst[:0], e) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+	for _, format := range formats {
+		if n := testing.AllocsPerRun(100, func() { dst = format.EncodeErrorEvent(dst[:0], e) }); n != 0 {
+			t.Errorf("%v allocations in format %d, want none", n, format)
+		}
 	}
 	text := []byte(e.Message + strings.Repeat("é", 64))
 	if n := testing.AllocsPerRun(100, func() { dst = AppendString(dst[:0], text) }); n != 0 {

@@ -8,6 +8,9 @@ import (
 	"unicode/utf8"
 )
 
+// maxFields is how many fields a set can have: a bit each, and one for everything else.
+const maxFields = 31
+
 // maxKey is the longest key that is acted on.
 const maxKey = len("max_completion_tokens")
 
@@ -26,13 +29,13 @@ type field struct {
 // fieldSet is the members of one kind of object that Peek acts on. The keys that providers may mix up with
 // them are refused; the other members are skipped.
 type fieldSet struct {
-	// byLength finds fields by the length of their names: at most four share one.
+	// byLength finds fields by the length of their names: at most five share one.
 	byLength [maxKey + 1][]*field
 	// text is true when the other members hold text that counts as input, keys when their keys do too.
 	text, keys bool
 }
 
-// newFieldSet adds fields to set: at most 32, one bit each for Facts.object to see it twice.
+// newFieldSet adds fields to set: at most maxFields, one bit each for Facts.members to see it twice.
 func newFieldSet(set fieldSet, fields ...field) *fieldSet {
 	for i := range fields {
 		fd := &fields[i]

@@ -164,31 +164,37 @@ func TestFramesGiveBackLargeBuffers(t *testing.T) {
 
 // dispatched is what the standard's algorithm, followed line by line, makes of a whole stream; the last
 // event counts although its blank line is missing.
-func dispatched(stream string) (data []string) {
+func dispatched(stream string) (events []event) {
 	stream = strings.TrimPrefix(stream, "\ufeff")
 	stream = strings.ReplaceAll(stream, "\r\n", "\n")
 	stream = strings.ReplaceAll(stream, "\r", "\n")
 	var buffer []string
+	kind := ""
 	for line := range strings.SplitSeq(stream+"\n\n", "\n") {
 		if line == "" {
 			if buffer != nil {
-				data = append(data, strings.Join(buffer, "\n"))
+				events = append(events, event{Data: strings.Join(buffer, "\n"), Event: kind})
 			}
-			buffer = nil
+			buffer, kind = nil, ""
 			continue
 		}
 		name, value, _ := strings.Cut(line, ":")
-		if name == "data" {
-			buffer = append(buffer, strings.TrimPrefix(value, " "))
+		value = strings.TrimPrefix(value, " ")
+		switch name {
+		case "data":
+			buffer = append(buffer, value)
+		case "event":
+			kind = value
 		}
 	}
-	return data
+	return events
 }
 
 func FuzzFrames(f *testing.F) {
 	f.Add("data: a\n\ndata: b\r\n\r\n: c\r\rdata", uint64(3))
 	f.Add("\ufeffdata: a\r\ndata: b\r\n\r\n\n\revent: x\ndata:\n\n", uint64(1))
 	f.Add("\r\n\r\n\r\r\n\n", uint64(0x0102030405060708))
+	f.Add("event: a\ndata: 1\nevent: b\n\nevent: c\n\ndata: 2\n\n", uint64(2))
 	f.Fuzz(func(t *testing.T, stream string, cuts uint64) {
 		var chunks []string
 		for rest, c := stream, cuts; len(rest) > 0; c = c>>3 | c<<61 {
@@ -204,20 +210,88 @@ func FuzzFrames(f *testing.F) {
 			t.Fatal(err)
 		}
 		var raw strings.Builder
-		var data []string
+		var seen []event
 		for _, e := range events {
 			raw.WriteString(e.Raw)
+			if e.Comment && e.Data != "" {
+				t.Fatalf("a comment has data: %+v", e)
+			}
 			if !e.Comment {
-				data = append(data, e.Data)
+				seen = append(seen, event{Data: e.Data, Event: e.Event})
 			}
 		}
 		if raw.String() != stream {
 			t.Fatalf("the frames add up to %q, want %q", raw.String(), stream)
 		}
-		if diff := cmp.Diff(dispatched(stream), data); diff != "" {
+		if diff := cmp.Diff(dispatched(stream), seen); diff != "" {
 			t.Fatalf("events of %q (-standard +frames):\n%s", chunks, diff)
 		}
+		// A frame that ends in CR does not wait for an LF, which then begins the next one. Without CRs the frames
+		// are the same, too.
+		whole, err := cut(stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(whole, events); diff != "" && !strings.Contains(stream, "\r") {
+			t.Fatalf("frames of %q (-in one piece +in pieces):\n%s", chunks, diff)
+		}
 	})
+}
+
+// FuzzFramesMemory reads a frame of some size and then some text again and again, in chunks of any size. Nothing
+// is held but the frame that is being read, and that is bounded.
+func FuzzFramesMemory(f *testing.F) {
+	f.Add(uint32(0), []byte("data: a\n\n"), uint16(7), uint16(900))
+	f.Add(uint32(100_000), []byte("data: a\n\n"), uint16(1000), uint16(200))
+	f.Add(uint32(100_000), []byte("data: a\ndata: b\n\n"), uint16(999), uint16(200))
+	f.Add(uint32(0), []byte("data: a\r"), uint16(1), uint16(100))
+	f.Add(uint32(0), []byte("x"), uint16(1000), uint16(2000))
+	f.Add(uint32(MaxFrame), []byte("data\n"), uint16(1000), uint16(4000))
+	f.Add(uint32(0), []byte("data: a\ndata: b\n\n: x\n"), uint16(50), uint16(30))
+	f.Fuzz(func(t *testing.T, first uint32, text []byte, size, chunks uint16) {
+		total := int(size) * int(chunks)
+		if len(text) == 0 || size == 0 || first > 2*MaxFrame || total > 4*MaxFrame {
+			return
+		}
+		stream := append(bytes.Repeat([]byte("data: 12345678\n"), int(first)/15), '\n')
+		stream = append(stream, bytes.Repeat(text, 1+total/len(text))...)
+		var s Frames
+		cutOff := 0
+		for fed := 0; fed < total; {
+			n := min(int(size), total-fed)
+			s.Feed(stream[fed : fed+n])
+			fed += n
+			if !cutAll(t, &s, fed, &cutOff) {
+				return
+			}
+			if fed-cutOff > MaxFrame {
+				t.Fatalf("%d bytes of a frame were taken", fed-cutOff)
+			}
+			// What append has made room for may be half as much again.
+			if held := cap(s.carry) + cap(s.joined); held > 2*keptBuffer+2*(fed-cutOff) {
+				t.Fatalf("%d bytes are held for %d of a frame", held, fed-cutOff)
+			}
+		}
+	})
+}
+
+// cutAll cuts the frames that are whole; false when the stream is refused.
+func cutAll(t *testing.T, s *Frames, fed int, cutOff *int) bool {
+	t.Helper()
+	var frame Frame
+	for {
+		ok, err := s.Next(&frame)
+		if err != nil && fed-*cutOff <= MaxFrame {
+			t.Fatalf("%v after %d bytes", err, fed-*cutOff)
+		}
+		if err != nil || !ok {
+			return err == nil
+		}
+		*cutOff += len(frame.Raw)
+		if len(frame.Raw) > MaxFrame || len(frame.Data) > len(frame.Raw) {
+			t.Fatalf("a frame of %d bytes has %d of data", len(frame.Raw), len(frame.Data))
+		}
+	}
 }
 
 const chatFrame = `data: {"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","created":1741570283,"model":"gpt-4o-2024-08-06",` +

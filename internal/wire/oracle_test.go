@@ -38,6 +38,8 @@ type goView struct {
 	Store               bool                      `json:"store"`
 	Background          bool                      `json:"background"`
 	PreviousResponseID  *string                   `json:"previous_response_id"`
+	Conversation        any                       `json:"conversation"`
+	WebSearchOptions    any                       `json:"web_search_options"`
 	User                *string                   `json:"user"`
 	PromptCacheKey      *string                   `json:"prompt_cache_key"`
 	ResponseFormat      *struct{ Type string }    `json:"response_format"`
@@ -72,6 +74,8 @@ func (v *goView) facts() Facts {
 	if v.N != nil {
 		f.N = *v.N
 	}
+	f.HostedTools = v.WebSearchOptions != nil
+	f.Conversation = isGiven(v.Conversation) || isGiven(get(v.Conversation, "id"))
 	for _, tool := range v.Tools {
 		f.HostedTools = f.HostedTools || tool.Type != nil && *tool.Type != "function" && *tool.Type != "custom"
 	}
@@ -103,6 +107,79 @@ func (v *goView) format() ResponseFormat {
 	return FormatUnknown
 }
 
+// isGiven reports whether v is a string that is not empty.
+func isGiven(v any) bool {
+	s, ok := v.(string)
+	return ok && s != ""
+}
+
+// get is the value at the end of a path of keys; nil when there is none.
+func get(v any, path ...string) any {
+	for _, key := range path {
+		members, _ := v.(map[string]any)
+		v = members[key]
+	}
+	return v
+}
+
+// list is the elements of v; none when it is no array.
+func list(v any) []any {
+	elements, _ := v.([]any)
+	return elements
+}
+
+// pinned is Facts.Pinned as the documentation of the API words it, place by place.
+func pinned(body map[string]any) bool {
+	given := func(v any, path ...string) bool { return isGiven(get(v, path...)) }
+	part := func(v any) bool {
+		return given(v, "file_id") || given(v, "file", "file_id") || given(v, "image_file", "file_id")
+	}
+	environment := func(v any) bool {
+		return given(v, "container_id") || slices.ContainsFunc(list(get(v, "file_ids")), isGiven) ||
+			slices.ContainsFunc(list(get(v, "skills")), func(v any) bool { return given(v, "skill_id") })
+	}
+	tool := func(v any) bool {
+		return slices.ContainsFunc(list(get(v, "vector_store_ids")), isGiven) || given(v, "container") ||
+			environment(get(v, "container")) || environment(get(v, "environment")) || given(v, "input_image_mask", "file_id")
+	}
+	item := func(v any) bool {
+		return given(v, "audio", "id") || given(v, "container_id") || environment(get(v, "environment")) || part(get(v, "output")) ||
+			slices.ContainsFunc(list(get(v, "content")), part) || slices.ContainsFunc(list(get(v, "output")), part) || isReference(v)
+	}
+	items := func(v any) bool {
+		_, alone := v.(map[string]any)
+		return alone && item(v) || slices.ContainsFunc(list(v), item)
+	}
+	return given(body, "previous_response_id") || given(body, "conversation") || given(body, "conversation", "id") ||
+		given(body, "prompt", "id") || given(body, "audio", "voice", "id") || slices.ContainsFunc(list(body["tools"]), tool) ||
+		slices.ContainsFunc(list(body["messages"]), item) || items(body["input"]) || items(body["prompt"])
+}
+
+var itemKeys = []string{"type", "id", "content", "audio", "output", "result", "encrypted_content", "container_id", "environment"}
+
+// isReference reports whether an item stands for what is kept at the provider.
+func isReference(v any) bool {
+	item, _ := v.(map[string]any)
+	content := item["content"]
+	empty, isList := content.([]any)
+	whole := content != nil && (!isList || len(empty) > 0) || isGiven(item["result"]) || isGiven(item["encrypted_content"])
+	if !isGiven(item["id"]) {
+		return false
+	}
+	switch item["type"] {
+	case "item_reference":
+		return true
+	case "reasoning", "image_generation_call":
+		return !whole
+	case nil:
+		for key := range item {
+			whole = whole || !slices.Contains(itemKeys, key)
+		}
+		return !whole
+	}
+	return false
+}
+
 func optional(s *string) []byte {
 	if s == nil {
 		return nil
@@ -129,7 +206,7 @@ func checkPeek(t *testing.T, body []byte) bool {
 	if !json.Valid(body) || !utf8.Valid(body) {
 		t.Fatalf("Peek accepts %q, which is not valid JSON in UTF-8", body)
 	}
-	f.Content, f.Input, f.InputTokens = 0, NoInput, 0
+	f.Content, f.Input, f.InputTokens, f.MaxTokensField = 0, NoInput, 0, ""
 	folded := viewOf(t, body)
 	if diff := cmp.Diff(folded, f, exportedFacts); diff != "" {
 		t.Fatalf("encoding/json sees something else in %q (-json +peek):\n%s", body, diff)
@@ -156,7 +233,15 @@ func viewOf(t *testing.T, body []byte) Facts {
 	if err := json.Unmarshal(body, &v); err != nil {
 		t.Fatalf("Peek accepts %q, encoding/json does not: %v", body, err)
 	}
-	return v.facts()
+	f := v.facts()
+	var tree map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber() // 1E400 is a number, but no float64
+	if err := decoder.Decode(&tree); err != nil {
+		t.Fatal(err)
+	}
+	f.Pinned = pinned(tree)
+	return f
 }
 
 func TestPeekAgreesWithEncodingJSON(t *testing.T) {

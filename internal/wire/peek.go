@@ -30,7 +30,9 @@ type peeker struct {
 	at string
 	// quarters and tokens add up to the input estimate: quarters of a token of text, and whole tokens.
 	quarters, tokens int64
-	refusal          *PeekError
+	// item is what was seen of the message or item at hand.
+	item    item
+	refusal *PeekError
 }
 
 // Peek reads the body of a request into f, in one forward pass and without building a tree. Nothing of f is
@@ -70,6 +72,7 @@ func (f *Facts) body() bool {
 	default:
 		return f.refuse("", "The body is not a JSON object: send one, with Content-Type application/json.")
 	}
+	f.bodyStart = p.i
 	if !f.object(bodyFields) || !p.ended() {
 		return false
 	}
@@ -101,30 +104,40 @@ func (f *Facts) must(be string) bool {
 
 // object walks over the object at hand: set's fields are read, each once, the rest is skipped or counted.
 func (f *Facts) object(set *fieldSet) bool {
+	_, ok := f.members(set)
+	return ok
+}
+
+// otherMember is the bit of all members that are no fields.
+const otherMember = 1 << maxFields
+
+// members is object, and says which members there were: the bits of the fields, and otherMember.
+func (f *Facts) members(set *fieldSet) (seen uint32, ok bool) {
 	p := &f.peek
 	if !p.open() {
-		return false
+		return 0, false
 	}
-	outer, seen := p.at, uint32(0)
+	outer := p.at
 	for first := true; p.member(&first); p.at = outer {
 		fd, ok := f.field(set)
 		switch {
 		case !ok:
-			return false
+			return seen, false
 		case fd == nil:
+			seen |= otherMember
 			if !f.other(set) {
-				return false
+				return seen, false
 			}
 		case seen&fd.bit != 0:
-			return f.refuse(fd.path, strconv.Quote(fd.path)+" appears twice: send it once.")
+			return seen, f.refuse(fd.path, strconv.Quote(fd.path)+" appears twice: send it once.")
 		default:
 			seen |= fd.bit
 			if !f.read(fd) {
-				return false
+				return seen, false
 			}
 		}
 	}
-	return p.fault == ""
+	return seen, p.fault == ""
 }
 
 // field is the field that the member at hand is; nil when it is none. False when it is one for some

@@ -28,8 +28,8 @@ func TestPeekLearns(t *testing.T) {
 		{"the model may be the last field", `{"n":3,"model":"m"}`, func(f *Facts) { f.N = 3 }},
 		{"null counts as absent", `{"model":"m","stream":null,"stream_options":null,"max_tokens":null,"n":null,"tools":null,"tool_choice":null,"response_format":null,"logprobs":null,"top_logprobs":null,"modalities":null,"reasoning":null,"reasoning_effort":null,"service_tier":null,"store":null,"background":null,"previous_response_id":null,"user":null,"prompt_cache_key":null,"metadata":null,"input":null,"prompt":null,"messages":null,"functions":null,"function_call":null}`, func(*Facts) {}},
 		{"usage is asked for in stream_options", `{"model":"m","stream_options":{"include_obfuscation":false,"include_usage":true}}`, func(f *Facts) { f.IncludeUsage = true }},
-		{"the largest of the max-token fields counts", `{"model":"m","max_tokens":5,"max_completion_tokens":9,"max_output_tokens":7}`, func(f *Facts) { f.MaxTokens = 9 }},
-		{"an integer may be as large as JavaScript can count", `{"model":"m","max_tokens":9007199254740991}`, func(f *Facts) { f.MaxTokens = 9007199254740991 }},
+		{"the largest of the max-token fields counts", `{"model":"m","max_tokens":5,"max_completion_tokens":9,"max_output_tokens":7}`, func(f *Facts) { f.MaxTokens, f.MaxTokensField = 9, "max_completion_tokens" }},
+		{"an integer may be as large as JavaScript can count", `{"model":"m","max_tokens":9007199254740991}`, func(f *Facts) { f.MaxTokens, f.MaxTokensField = 9007199254740991, "max_tokens" }},
 		{"an empty list of tools is no tools", `{"model":"m","tools":[],"functions":[]}`, func(*Facts) {}},
 		{"functions are tools", `{"model":"m","functions":[{"name":"f"}]}`, func(f *Facts) { f.Tools = true }},
 		{"function and custom tools run at the client", `{"model":"m","tools":[{"type":"function"},{"type":"custom"}]}`, func(f *Facts) { f.Tools = true }},
@@ -54,11 +54,15 @@ func TestPeekLearns(t *testing.T) {
 		{"one effort of none does not undo the other", `{"model":"m","reasoning_effort":"low","reasoning":{"effort":"none"}}`, func(f *Facts) { f.Reasoning = true }},
 		{"flags and names are taken as they are", `{"model":"m","service_tier":"flex","store":true,"background":true,"previous_response_id":"r","user":"u","prompt_cache_key":"k","metadata":{"a":"b","user_id":"i"}}`, func(f *Facts) {
 			f.ServiceTier, f.Store, f.Background, f.PreviousResponseID = []byte("flex"), true, true, []byte("r")
-			f.User, f.PromptCacheKey, f.MetadataUserID = []byte("u"), []byte("k"), []byte("i")
+			f.User, f.PromptCacheKey, f.MetadataUserID, f.Pinned = []byte("u"), []byte("k"), []byte("i"), true
 		}},
 		{"several escaped values keep apart", `{"model":"\u006d","user":"\u0075","prompt_cache_key":"\u006b"}`, func(f *Facts) { f.User, f.PromptCacheKey = []byte("u"), []byte("k") }},
 		{"an empty name is not an absent one", `{"model":"m","user":""}`, func(f *Facts) { f.User = []byte{} }},
 		{"content parts are found in messages", `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url"},{"type":"input_audio"},{"type":"file"}]}]}`, func(f *Facts) { f.Content = Image | AudioContent | File }},
+		{"content parts are found in what a tool gave back", `{"model":"m","input":[{"output":[{"type":"input_image"}]},{"output":{"type":"input_file"}}]}`, func(f *Facts) { f.Input, f.Content = InputOther, Image|File }},
+		{"to search the web is a hosted tool", `{"model":"m","web_search_options":{}}`, func(f *Facts) { f.HostedTools = true }},
+		{"a conversation is gone on with", `{"model":"m","conversation":"c"}`, func(f *Facts) { f.Conversation, f.Pinned = true, true }},
+		{"also when it is given as an object", `{"model":"m","conversation":{"id":"c"}}`, func(f *Facts) { f.Conversation, f.Pinned = true, true }},
 		{"content parts are found in items of input", `{"model":"m","input":[{"role":"user","content":[{"type":"input_image"},{"type":"input_file"}]}]}`, func(f *Facts) { f.Input, f.Content = InputOther, Image|File }},
 		{"a word in a text is no content part", `{"model":"m","messages":[{"role":"user","content":"{\"type\":\"image_url\"}"},{"type":"image_url","tool_calls":[{"type":"file"}]}]}`, func(*Facts) {}},
 		{"an input is a string", `{"model":"m","input":"x"}`, func(f *Facts) { f.Input = InputString }},
@@ -83,6 +87,72 @@ func TestPeekLearns(t *testing.T) {
 			got.InputTokens = 0
 			if diff := cmp.Diff(want, got, exportedFacts); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPeekFindsStateThatLivesElsewhere(t *testing.T) {
+	for name, tc := range map[string]struct {
+		want bool
+		body string
+	}{
+		"a request that carries everything":            {false, `"messages":[{"role":"user","content":"x"}]`},
+		"a null is nothing":                            {false, `"previous_response_id":null,"conversation":null,"audio":null,"prompt":null`},
+		"an empty identifier is nothing":               {false, `"previous_response_id":"","conversation":{"id":""}`},
+		"an earlier response":                          {true, `"previous_response_id":"resp_1"`},
+		"a stored prompt":                              {true, `"prompt":{"id":"pmpt_1","version":"2"}`},
+		"a prompt is not stored because its items are": {false, `"prompt":[{"id":"x","text":"y"}]`},
+		"a voice of one's own":                         {true, `"audio":{"voice":{"id":"voice_1"},"format":"wav"}`},
+		"a voice that everybody has":                   {false, `"audio":{"voice":"alloy","format":"wav"}`},
+
+		"the audio of an earlier answer":      {true, `"messages":[{"role":"assistant","audio":{"id":"audio_1"}}]`},
+		"audio that is in the request":        {false, `"messages":[{"content":[{"type":"input_audio","input_audio":{"data":"UklG","format":"wav"}}]}]`},
+		"a file of chat completions":          {true, `"messages":[{"content":[{"type":"file","file":{"file_id":"file-1"}}]}]`},
+		"a file that is in the request":       {false, `"messages":[{"content":[{"type":"file","file":{"file_data":"data:application/pdf;base64,JVBERi0=","filename":"a.pdf"}}]}]`},
+		"a file given by its id alone":        {true, `"messages":[{"content":[{"type":"file","file_id":"file-1"}]}]`},
+		"an image that is a file":             {true, `"messages":[{"content":[{"type":"image_file","image_file":{"file_id":"file-1"}}]}]`},
+		"a file of responses":                 {true, `"input":[{"role":"user","content":[{"type":"input_file","file_id":"file-1"}]}]`},
+		"an image of responses":               {true, `"input":[{"role":"user","content":[{"type":"input_image","file_id":"file-1","image_url":null}]}]`},
+		"an escaped identifier":               {true, `"input":[{"content":[{"fil\u0065_id":"\u0066"}]}]`},
+		"a file that a citation names":        {false, `"input":[{"content":[{"type":"output_text","text":"x","annotations":[{"type":"file_citation","file_id":"file-1"}]}]}]`},
+		"a file that a search has found":      {false, `"input":[{"type":"file_search_call","id":"fs_1","results":[{"file_id":"file-1"}]}]`},
+		"a word in a text":                    {false, `"messages":[{"content":"{\"file_id\":\"file-1\"}"}]`},
+		"a file in what a function gave back": {true, `"input":[{"type":"function_call_output","output":[{"type":"input_file","file_id":"file-1"}]}]`},
+		"a picture of a screen":               {true, `"input":[{"type":"computer_call_output","output":{"type":"computer_screenshot","file_id":"file-1"}}]`},
+		"a text that a function gave back":    {false, `"input":[{"type":"function_call_output","output":"file_id"}]`},
+		"a message with an id":                {false, `"input":[{"type":"message","id":"msg_1","role":"assistant","content":"x"}]`},
+		"a message with an id and calls":      {false, `"messages":[{"id":"msg_1","role":"assistant","content":null,"tool_calls":[]}]`},
+		"an item by reference":                {true, `"input":[{"type":"item_reference","id":"msg_1"}]`},
+		"an item by reference, without type":  {true, `"input":["x",{"id":"msg_1"}]`},
+		"one that stands alone":               {true, `"input":{"id":"msg_1"}`},
+		"something with an id to embed":       {false, `"input":[{"id":"1","text":"x"}]`},
+		"reasoning that the provider keeps":   {true, `"input":[{"type":"reasoning","id":"rs_1","summary":[],"content":null,"encrypted_content":null}]`},
+		"reasoning that the request carries":  {false, `"input":[{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA"}]`},
+		"reasoning in plain text":             {false, `"input":[{"type":"reasoning","id":"rs_1","content":[{"type":"reasoning_text","text":"x"}]}]`},
+		"an image that the provider keeps":    {true, `"input":[{"type":"image_generation_call","id":"ig_1"}]`},
+		"an image that the request carries":   {false, `"input":[{"type":"image_generation_call","id":"ig_1","result":"iVBORw0KGgo="}]`},
+		"the item before is forgotten":        {false, `"input":[{"type":"image_generation_call","id":"ig_1","result":"iVBORw0KGgo="},{"type":"reasoning"}]`},
+		"a container that ran something":      {true, `"input":[{"type":"code_interpreter_call","id":"ci_1","container_id":"cntr_1"}]`},
+		"a container that a shell is in":      {true, `"input":[{"type":"shell_call","environment":{"type":"container_reference","container_id":"cntr_1"}}]`},
+
+		"a vector store":                   {true, `"tools":[{"type":"file_search","vector_store_ids":["vs_1"]}]`},
+		"no vector store":                  {false, `"tools":[{"type":"file_search","vector_store_ids":[]}]`},
+		"a container":                      {true, `"tools":[{"type":"code_interpreter","container":"cntr_1"}]`},
+		"a new container":                  {false, `"tools":[{"type":"code_interpreter","container":{"type":"auto"}}]`},
+		"a new container with files":       {true, `"tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}}]`},
+		"a shell in a container":           {true, `"tools":[{"type":"shell","environment":{"type":"container_reference","container_id":"cntr_1"}}]`},
+		"a shell with a skill":             {true, `"tools":[{"type":"shell","environment":{"type":"container_auto","skills":[{"type":"skill_reference","skill_id":"skill_1"}]}}]`},
+		"a mask that is a file":            {true, `"tools":[{"type":"image_generation","input_image_mask":{"file_id":"file-1"}}]`},
+		"a function with such a parameter": {false, `"tools":[{"type":"function","name":"f","parameters":{"properties":{"container":"x"},"container":"y","file_ids":["z"]}}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var f Facts
+			if err := Peek([]byte(`{"model":"m",`+tc.body+`}`), &f); err != nil {
+				t.Fatalf("Peek refuses: %v", err)
+			}
+			if f.Pinned != tc.want {
+				t.Errorf("Pinned = %v, want %v", f.Pinned, tc.want)
 			}
 		})
 	}
@@ -121,6 +191,12 @@ func TestPeekRefuses(t *testing.T) {
 		{"a second tool type", `{"model":"a","tools":[{"type":"function","type":"web_search"}]}`, "tools[].type", `appears twice`},
 		{"a second content", `{"model":"a","messages":[{"content":[{"type":"image_url"}],"content":""}]}`, "messages[].content", `appears twice`},
 		{"a second part type", `{"model":"a","messages":[{"content":[{"type":"image_url","type":"text"}]}]}`, "messages[].content[].type", `appears twice`},
+
+		{"a second file", `{"model":"a","messages":[{"content":[{"file_id":"a","file_id":"b"}]}]}`, "messages[].content[].file_id", `appears twice`},
+		{"a file in capitals", `{"model":"a","messages":[{"content":[{"File_ID":"a"}]}]}`, "messages[].content[].file_id", `write "file_id".`},
+		{"a second conversation", `{"model":"a","conversation":{"id":"a","\u0069d":"b"}}`, "conversation.id", `appears twice`},
+		{"a second item type", `{"model":"a","input":[{"type":"message","type":"item_reference","id":"x"}]}`, "messages[].type", `appears twice`},
+		{"a conversation as a flag", `{"model":"a","conversation":true}`, "conversation", `"conversation" must be a string or an object.`},
 
 		{"stream as a word", `{"model":"m","stream":"yes"}`, "stream", `"stream" must be true or false.`},
 		{"stream as a number", `{"model":"m","stream":1}`, "stream", `"stream" must be true or false.`},
@@ -230,6 +306,8 @@ func TestPeekEstimatesTokens(t *testing.T) {
 		{"nor does a base64 file", `{"model":"m","messages":[{"role":"user","content":[{"type":"file","file":{"file_data":"` + base64 + `","filename":"text"}}]}]}`, 2},
 		{"a text about data does", `{"model":"m","input":"data: one, two, three"}`, 6},
 		{"the names and texts of tools count", `{"model":"m","tools":[{"type":"function","function":{"name":"abcd","parameters":{"type":"object"}}}]}`, 9},
+		{"an image that was made does not", `{"model":"m","input":[{"type":"image_generation_call","id":"12345678","result":"` + base64 + `"}]}`, 0},
+		{"nor do the names of files", `{"model":"m","input":[{"content":[{"type":"input_file","file_id":"12345678"}]}]}`, 0},
 		{"other fields do not", `{"model":"m","user":"12345678","metadata":{"x":"12345678"},"stop":["12345678"]}`, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -264,6 +342,7 @@ func TestPlainStopsAtEverySpecialByteWhereverItStands(t *testing.T) {
 
 func TestPeekAllocatesNothing(t *testing.T) {
 	body := []byte(`{"model":"\u0063hat","stream":true,"n":1,"tools":[{"type":"function","function":{"name":"f"}}],"user":"\u0075",` +
+		`"conversation":{"id":"\u0063"},"input":[{"type":"r\u0065asoning","id":"r","content":[{"file_id":"\u0066"}]}],` +
 		`"messages":[{"role":"user","content":[{"type":"text","text":"Größe 道 \u9053\n"}]}],"Unknown":[1.5e3,null,{}]}`)
 	var f Facts
 	if n := testing.AllocsPerRun(100, func() {

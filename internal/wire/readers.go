@@ -3,18 +3,6 @@
 
 package wire
 
-// Words that mean the same in several places.
-const (
-	keyModel   = "model"
-	keyType    = "type"
-	keyChoices = "choices"
-	keyMessage = "message"
-	keyText    = "text"
-	keyError   = "error"
-	// none is the choice of no tool, and the effort of no reasoning.
-	none = "none"
-)
-
 // bodyFields are the fields of a request to chat/completions, completions, embeddings or responses.
 var bodyFields = newFieldSet(fieldSet{},
 	field{name: keyModel, path: keyModel, read: readModel, notNull: true},
@@ -22,7 +10,7 @@ var bodyFields = newFieldSet(fieldSet{},
 	top("input", readInput),
 	top("prompt", readPrompt),
 	top("stream", flag(func(f *Facts) *bool { return &f.Stream })),
-	top("stream_options", nested(streamOptionsFields)),
+	field{name: keyStreamOptions, path: keyStreamOptions, read: readStreamOptions, notNull: true},
 	top("max_tokens", readMaxTokens),
 	top("max_completion_tokens", readMaxTokens),
 	top("max_output_tokens", readMaxTokens),
@@ -35,12 +23,15 @@ var bodyFields = newFieldSet(fieldSet{},
 	top("logprobs", readLogprobs),
 	top("top_logprobs", readTopLogprobs),
 	top("modalities", readModalities),
-	top("reasoning", readReasoning),
+	top(keyAudio, within(audioFields)),
+	top("web_search_options", readWebSearch),
+	top(keyReasoning, readReasoning),
 	top("reasoning_effort", readReasoningEffort),
 	top("service_tier", name(func(f *Facts) *[]byte { return &f.ServiceTier })),
 	top("store", flag(func(f *Facts) *bool { return &f.Store })),
 	top("background", flag(func(f *Facts) *bool { return &f.Background })),
-	top("previous_response_id", name(func(f *Facts) *[]byte { return &f.PreviousResponseID })),
+	top("previous_response_id", readPreviousResponse),
+	top("conversation", readConversation),
 	top("user", name(func(f *Facts) *[]byte { return &f.User })),
 	top("prompt_cache_key", name(func(f *Facts) *[]byte { return &f.PromptCacheKey })),
 	top("metadata", nested(metadataFields)),
@@ -52,12 +43,9 @@ func top(name string, read func(*Facts) bool) field {
 }
 
 // streamOptionsFields is stream_options, whose include_usage decides whether the client is to see the usage
-// frame at the end.
+// frame at the end. Their places are noted, also where they are null: usage may be asked for on the way.
 var streamOptionsFields = newFieldSet(fieldSet{},
-	field{
-		name: "include_usage", path: "stream_options.include_usage",
-		read: flag(func(f *Facts) *bool { return &f.IncludeUsage }),
-	},
+	field{name: "include_usage", path: "stream_options.include_usage", read: readIncludeUsage, notNull: true},
 )
 
 // metadataFields is metadata, where clients of Anthropic and of the gateways that follow it name the user.
@@ -86,16 +74,31 @@ var reasoningFields = newFieldSet(fieldSet{},
 // toolFields is one element of tools. The rest of it, names and schema, is shown to the model.
 var toolFields = newFieldSet(fieldSet{text: true, keys: true},
 	field{name: keyType, path: "tools[].type", read: readToolType},
+	field{name: "vector_store_ids", path: "tools[].vector_store_ids", read: elements(reference)},
+	field{name: "container", path: "tools[].container", read: readContainer},
+	field{name: keyEnvironment, path: "tools[].environment", read: within(toolEnvironmentFields)},
+	field{name: "input_image_mask", path: "tools[].input_image_mask", read: within(maskFields)},
 )
 
 // messageFields is one element of messages, or of an input that is a list of items.
 var messageFields = newFieldSet(fieldSet{text: true},
-	field{name: "content", path: "messages[].content", read: readContent},
+	field{name: keyContent, path: "messages[].content", read: readContent},
+	field{name: keyType, path: "messages[].type", read: readItemType},
+	field{name: keyID, path: "messages[].id", read: readItemID},
+	field{name: keyAudio, path: "messages[].audio", read: within(itemAudioFields)},
+	field{name: "output", path: "input[].output", read: readOutput},
+	field{name: "result", path: "input[].result", read: readItemResult},
+	field{name: "encrypted_content", path: "input[].encrypted_content", read: readEncrypted},
+	field{name: keyContainerID, path: "input[].container_id", read: reference},
+	field{name: keyEnvironment, path: "input[].environment", read: within(itemEnvironmentFields)},
 )
 
 // partFields is one element of a message's content.
 var partFields = newFieldSet(fieldSet{text: true},
 	field{name: keyType, path: "messages[].content[].type", read: readPartType},
+	field{name: keyFileID, path: "messages[].content[].file_id", read: reference},
+	field{name: "file", path: "messages[].content[].file", read: within(fileFields)},
+	field{name: "image_file", path: "messages[].content[].image_file", read: within(fileFields)},
 )
 
 // flag reads a boolean.
@@ -162,11 +165,40 @@ func readModel(f *Facts) bool {
 	return true
 }
 
+// readStreamOptions reads stream_options, and remembers where it stands.
+func readStreamOptions(f *Facts) bool {
+	p := &f.peek
+	start, ok := p.i, false
+	if f.optionsNull = p.peekByte() == 'n'; f.optionsNull {
+		ok = p.word("null")
+	} else {
+		ok = nested(streamOptionsFields)(f)
+	}
+	f.options = span{start, p.i}
+	f.optionsEmpty = ok && isEmpty(p.b[start:p.i])
+	return ok
+}
+
+// readIncludeUsage reads stream_options.include_usage, and remembers where it stands.
+func readIncludeUsage(f *Facts) (ok bool) {
+	p := &f.peek
+	start := p.i
+	if p.peekByte() == 'n' {
+		ok = p.word("null")
+	} else {
+		f.IncludeUsage, ok = f.boolean()
+	}
+	f.usage = span{start, p.i}
+	return ok
+}
+
 // readMaxTokens reads any of the max-token fields. Providers differ in which of them they obey, so the
 // largest is what the answer may come to.
 func readMaxTokens(f *Facts) bool {
 	n, ok := f.integer(0)
-	f.MaxTokens = max(f.MaxTokens, n)
+	if n > f.MaxTokens {
+		f.MaxTokens, f.MaxTokensField = n, f.peek.at
+	}
 	return ok
 }
 
@@ -191,6 +223,12 @@ func readToolType(f *Facts) bool {
 		f.HostedTools = true
 	}
 	return ok
+}
+
+// readWebSearch reads how to search the web, which is the way of chat completions to ask for that tool.
+func readWebSearch(f *Facts) bool {
+	f.HostedTools = true
+	return f.peek.value()
 }
 
 // readFunctions reads the deprecated way to give tools.
@@ -258,7 +296,7 @@ func readTopLogprobs(f *Facts) bool {
 func readModalities(f *Facts) bool {
 	_, ok := f.each("modalities[]", func(f *Facts) bool {
 		kind, ok := f.str()
-		f.AudioOut = f.AudioOut || string(kind) == "audio"
+		f.AudioOut = f.AudioOut || string(kind) == keyAudio
 		return ok
 	})
 	return ok
@@ -287,23 +325,33 @@ func readMessages(f *Facts) bool {
 
 // readItem reads a message, or an item of the responses API, which has content in the same place.
 func readItem(f *Facts) bool {
-	if f.peek.peekByte() == '{' {
-		return f.object(messageFields)
+	p := &f.peek
+	p.item = item{}
+	if p.peekByte() != '{' {
+		return f.text(false)
 	}
-	return f.text(false)
+	seen, ok := f.members(messageFields)
+	f.Pinned = f.Pinned || ok && p.item.refers(seen&otherMember == 0)
+	return ok
 }
 
 // readContent reads what a message says: a string, or parts, which may be media.
 func readContent(f *Facts) bool {
 	if f.peek.peekByte() != '[' {
+		f.peek.item.whole = true
 		return f.text(false)
 	}
-	_, ok := f.each("messages[].content[]", func(f *Facts) bool {
-		if f.peek.peekByte() == '{' {
-			return f.object(partFields)
-		}
-		return f.text(false)
-	})
+	n, ok := f.each("messages[].content[]", within(partFields))
+	f.peek.item.whole = f.peek.item.whole || n > 0
+	return ok
+}
+
+// readOutput reads what a tool gave back: a string, or parts, or one that stands alone.
+func readOutput(f *Facts) bool {
+	if f.peek.peekByte() != '[' {
+		return within(partFields)(f)
+	}
+	_, ok := f.each("input[].output[]", within(partFields))
 	return ok
 }
 
@@ -322,9 +370,12 @@ func readPartType(f *Facts) bool {
 	return ok
 }
 
-// readPrompt counts the prompt of a completion. Its shape matters to nobody.
+// readPrompt counts the prompt of a completion, whose shape matters to nobody. That of a response is an object which
+// names one that is kept at the provider.
 func readPrompt(f *Facts) bool {
+	named := f.peek.peekByte() == '{'
 	_, ok := f.sequence()
+	f.Pinned = f.Pinned || named && f.peek.item.id
 	return ok
 }
 

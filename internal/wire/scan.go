@@ -484,25 +484,39 @@ func runeWeight(r rune) int {
 
 // unescape appends the runes of a string that the scanner has accepted.
 func unescape(dst, raw []byte) []byte {
+	dst, _ = unescapeUpTo(dst, raw, len(dst)+len(raw)) // an escape is longer than what it stands for
+	return dst
+}
+
+// unescapeUpTo is unescape until dst has limit bytes. whole is false when there was more.
+func unescapeUpTo(dst, raw []byte, limit int) (text []byte, whole bool) {
 	s := scanner{b: raw, lenient: true}
 	for i := 0; i < len(raw); {
+		if len(dst) > limit {
+			return dst[:limit], false
+		}
 		if raw[i] != '\\' {
 			n := bytes.IndexByte(raw[i:], '\\')
 			if n < 0 {
 				n = len(raw) - i
 			}
-			dst = append(dst, raw[i:i+n]...)
+			dst = append(dst, raw[i:i+min(n, limit-len(dst)+1)]...)
 			i += n
 			continue
 		}
 		r, n := s.escape(i)
 		if n == 0 {
-			return dst
+			return dst, true
 		}
 		dst = utf8.AppendRune(dst, r)
 		i += n
 	}
-	return dst
+	return dst[:min(len(dst), limit)], len(dst) <= limit
+}
+
+// isEmpty reports whether an array or an object that the scanner has accepted has nothing in it.
+func isEmpty(value []byte) bool {
+	return (value[0] == '[' || value[0] == '{') && len(bytes.TrimSpace(value[1:len(value)-1])) == 0
 }
 
 // Valid reports whether b is one whole JSON value: a truncated answer, or a page of HTML, is not.

@@ -43,6 +43,8 @@ type view struct {
 	Store              bool    `json:"store"`
 	Background         bool    `json:"background"`
 	PreviousResponseID *string `json:"previous_response_id"`
+	Conversation       bool    `json:"conversation"`
+	Pinned             bool    `json:"pinned"`
 	User               *string `json:"user"`
 	PromptCacheKey     *string `json:"prompt_cache_key"`
 	MetadataUserID     *string `json:"metadata_user_id"`
@@ -85,7 +87,7 @@ func viewOf(f *wire.Facts) *view {
 		Tools: f.Tools, HostedTools: f.HostedTools, ToolChoice: f.ToolChoice, ResponseFormat: int(f.ResponseFormat),
 		Logprobs: f.Logprobs, Reasoning: f.Reasoning, AudioOut: f.AudioOut, Content: int(f.Content),
 		ServiceTier: text(f.ServiceTier), Store: f.Store, Background: f.Background,
-		PreviousResponseID: text(f.PreviousResponseID), User: text(f.User), PromptCacheKey: text(f.PromptCacheKey),
+		PreviousResponseID: text(f.PreviousResponseID), Conversation: f.Conversation, Pinned: f.Pinned, User: text(f.User), PromptCacheKey: text(f.PromptCacheKey),
 		MetadataUserID: text(f.MetadataUserID), Input: int(f.Input),
 	}
 }

@@ -21,11 +21,78 @@ function content(body) {
     lists.push(isObject(value) ? [value] : value);
   }
   for (const message of lists.flatMap(items).filter(isObject)) {
-    for (const part of items(own(message, "content")).filter(isObject)) {
+    const output = own(message, "output");
+    const said = [...items(own(message, "content")), ...(isObject(output) ? [output] : items(output))];
+    for (const part of said.filter(isObject)) {
       found |= parts.get(own(part, "type")) ?? 0;
     }
   }
   return found;
+}
+
+function given(value, ...path) {
+  for (const key of path) value = isObject(value) ? own(value, key) : null;
+  return typeof value === "string" && value !== "";
+}
+
+const hasPart = (v) => given(v, "file_id") || given(v, "file", "file_id") || given(v, "image_file", "file_id");
+
+function hasEnvironment(v) {
+  if (!isObject(v)) return false;
+  const has = (key, ...path) => items(own(v, key)).some((e) => given(e, ...path));
+  return given(v, "container_id") || has("file_ids") || has("skills", "skill_id");
+}
+
+function hasTool(tool) {
+  return (
+    items(own(tool, "vector_store_ids")).some((v) => given(v)) ||
+    given(tool, "container") ||
+    hasEnvironment(own(tool, "container")) ||
+    hasEnvironment(own(tool, "environment")) ||
+    given(tool, "input_image_mask", "file_id")
+  );
+}
+
+const itemKeys = ["type", "id", "content", "audio", "output", "result", "encrypted_content", "container_id", "environment"];
+
+function isReference(item) {
+  const said = own(item, "content");
+  const whole =
+    (said !== null && !(Array.isArray(said) && said.length === 0)) || given(item, "result") || given(item, "encrypted_content");
+  if (!given(item, "id")) return false;
+  switch (own(item, "type")) {
+    case "item_reference":
+      return true;
+    case "reasoning":
+    case "image_generation_call":
+      return !whole;
+    case null:
+      return !whole && Object.keys(item).every((key) => itemKeys.includes(key));
+    default:
+      return false;
+  }
+}
+
+function hasItem(item) {
+  if (!isObject(item)) return false;
+  return (
+    given(item, "audio", "id") ||
+    given(item, "container_id") ||
+    hasEnvironment(own(item, "environment")) ||
+    hasPart(own(item, "output")) ||
+    ["content", "output"].some((key) => items(own(item, key)).some(hasPart)) ||
+    isReference(item)
+  );
+}
+
+function pinned(body) {
+  const list = (key) => (isObject(own(body, key)) ? [own(body, key)] : items(own(body, key)));
+  const paths = [["previous_response_id"], ["conversation"], ["conversation", "id"], ["prompt", "id"], ["audio", "voice", "id"]];
+  return (
+    paths.some((path) => given(body, ...path)) ||
+    items(own(body, "tools")).some(hasTool) ||
+    [...items(own(body, "messages")), ...list("input"), ...list("prompt")].some(hasItem)
+  );
 }
 
 function element(v) {
@@ -52,7 +119,7 @@ function view(body) {
   const get = (key) => own(body, key);
   const tools = items(get("tools"));
   const reasoning = get("reasoning");
-  const given = (v) => v !== null && v !== "none";
+  const asked = (v) => v !== null && v !== "none";
   return {
     model: get("model"),
     stream: get("stream") ?? false,
@@ -60,17 +127,19 @@ function view(body) {
     max_tokens: Math.max(...["max_tokens", "max_completion_tokens", "max_output_tokens"].map((k) => get(k) ?? 0)),
     n: get("n") ?? 1,
     tools: tools.length > 0 || items(get("functions")).length > 0,
-    hosted_tools: tools.some((t) => ![null, "function", "custom"].includes(own(t, "type"))),
-    tool_choice: given(get("tool_choice")) || given(get("function_call")),
+    hosted_tools: tools.some((t) => ![null, "function", "custom"].includes(own(t, "type"))) || get("web_search_options") !== null,
+    tool_choice: asked(get("tool_choice")) || asked(get("function_call")),
     response_format: get("response_format") === null ? 0 : (formats.get(nested(body, "response_format", "type")) ?? 3),
     logprobs: Boolean(get("logprobs")) || (get("top_logprobs") ?? 0) > 0,
-    reasoning: given(get("reasoning_effort")) || (reasoning !== null && own(reasoning, "effort") !== "none"),
+    reasoning: asked(get("reasoning_effort")) || (reasoning !== null && own(reasoning, "effort") !== "none"),
     audio_out: items(get("modalities")).includes("audio"),
     content: content(body),
     service_tier: get("service_tier"),
     store: get("store") ?? false,
     background: get("background") ?? false,
     previous_response_id: get("previous_response_id"),
+    conversation: given(get("conversation")) || given(get("conversation"), "id"),
+    pinned: pinned(body),
     user: get("user"),
     prompt_cache_key: get("prompt_cache_key"),
     metadata_user_id: nested(body, "metadata", "user_id"),

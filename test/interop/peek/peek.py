@@ -8,6 +8,8 @@ import sys
 
 FORMATS = {"text": 0, "json_object": 1, "json_schema": 2}
 PARTS = {"image_url": 1, "input_image": 1, "input_audio": 2, "file": 4, "input_file": 4}
+ITEM_KEYS = {"type", "id", "content", "audio", "output", "result", "encrypted_content", "container_id", "environment"}
+PINS = [["previous_response_id"], ["conversation"], ["conversation", "id"], ["prompt", "id"], ["audio", "voice", "id"]]
 
 
 def items(value):
@@ -21,10 +23,76 @@ def content(body):
         value = body.get(key)
         messages.append([value] if isinstance(value, dict) else value)
     for message in (m for ms in messages for m in items(ms) if isinstance(m, dict)):
-        for part in items(message.get("content")):
+        output = message.get("output")
+        for part in items(message.get("content")) + ([output] if isinstance(output, dict) else items(output)):
             if isinstance(part, dict):
-                found |= PARTS.get(part.get("type"), 0)
+                found |= PARTS.get(part.get("type"), 0) if isinstance(part.get("type"), str) else 0
     return found
+
+
+def given(value, *path):
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return isinstance(value, str) and value != ""
+
+
+def has_part(value):
+    return any(given(value, *path) for path in (["file_id"], ["file", "file_id"], ["image_file", "file_id"]))
+
+
+def has_environment(value):
+    if not isinstance(value, dict):
+        return False
+    return (
+        given(value, "container_id")
+        or any(given(v) for v in items(value.get("file_ids")))
+        or any(given(v, "skill_id") for v in items(value.get("skills")))
+    )
+
+
+def has_tool(tool):
+    return (
+        any(given(v) for v in items(tool.get("vector_store_ids")))
+        or given(tool, "container")
+        or has_environment(tool.get("container"))
+        or has_environment(tool.get("environment"))
+        or given(tool, "input_image_mask", "file_id")
+    )
+
+
+def is_reference(item):
+    whole = item.get("content") not in (None, []) or given(item, "result") or given(item, "encrypted_content")
+    kind = item.get("type")
+    if kind == "item_reference":
+        return given(item, "id")
+    if kind is None:
+        whole = whole or not set(item) <= ITEM_KEYS
+    elif kind not in ("reasoning", "image_generation_call"):
+        return False
+    return given(item, "id") and not whole
+
+
+def has_item(item):
+    return isinstance(item, dict) and (
+        given(item, "audio", "id")
+        or given(item, "container_id")
+        or has_environment(item.get("environment"))
+        or has_part(item.get("output"))
+        or any(has_part(v) for key in ("content", "output") for v in items(item.get(key)))
+        or is_reference(item)
+    )
+
+
+def pinned(body):
+    lists = [items(body.get("messages"))]
+    for key in ("input", "prompt"):
+        value = body.get(key)
+        lists.append([value] if isinstance(value, dict) else items(value))
+    return (
+        any(given(body, *path) for path in PINS)
+        or any(has_tool(t) for t in items(body.get("tools")))
+        or any(has_item(i) for each in lists for i in each)
+    )
 
 
 def element(value):
@@ -64,7 +132,8 @@ def view(body):
         "max_tokens": max(body.get(k) or 0 for k in ("max_tokens", "max_completion_tokens", "max_output_tokens")),
         "n": 1 if body.get("n") is None else body.get("n"),
         "tools": bool(tools) or bool(body.get("functions")),
-        "hosted_tools": any(k not in (None, "function", "custom") for k in kinds),
+        "hosted_tools": any(k not in (None, "function", "custom") for k in kinds)
+        or body.get("web_search_options") is not None,
         "tool_choice": any(body.get(k) not in (None, "none") for k in ("tool_choice", "function_call")),
         "response_format": 0
         if body.get("response_format") is None
@@ -78,6 +147,8 @@ def view(body):
         "store": bool(body.get("store")),
         "background": bool(body.get("background")),
         "previous_response_id": body.get("previous_response_id"),
+        "conversation": given(body, "conversation") or given(body, "conversation", "id"),
+        "pinned": pinned(body),
         "user": body.get("user"),
         "prompt_cache_key": body.get("prompt_cache_key"),
         "metadata_user_id": nested(body, "metadata", "user_id"),

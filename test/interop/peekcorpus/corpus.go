@@ -27,6 +27,9 @@ func Seeds() []string {
 		`{"model":"embed","input":[[1,2],[3]]}`,
 		`{"model":"text","prompt":["once upon","a time"],"logprobs":2,"max_tokens":5,"temperature":1.5e-1,"stop":null,"echo":false}`,
 		`{"model":"m\u00e9l\ud83d\ude00","input":[{"role":"user","content":[{"type":"input_image","image_url":"https://example.com/x.png"},{"type":"input_file","file_id":"f"}]}]}`,
+		`{"model":"chat","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-1","filename":"a.pdf"}},{"type":"image_file","image_file":{"file_id":"file-2"}}]},{"role":"assistant","audio":{"id":"audio_1"}}],"audio":{"voice":{"id":"voice_1"},"format":"wav"},"web_search_options":{}}`,
+		`{"model":"m","conversation":{"id":"conv_1"},"prompt":{"id":"pmpt_1","variables":{"id":"x"}},"tools":[{"type":"file_search","vector_store_ids":["vs_1"]},{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}},{"type":"shell","environment":{"type":"container_reference","container_id":"cntr_1","skills":[{"type":"skill_reference","skill_id":"skill_1"}]}},{"type":"image_generation","input_image_mask":{"file_id":"file-1"}}]}`,
+		`{"model":"m","input":[{"type":"item_reference","id":"msg_1"},{"id":"msg_2"},{"type":"reasoning","id":"rs_1","summary":[],"content":null,"encrypted_content":"x"},{"type":"image_generation_call","id":"ig_1","result":"iVBORw0KGgo="},{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","file_id":"file-1"}]},{"type":"computer_call_output","output":{"type":"computer_screenshot","file_id":"file-1"}},{"type":"code_interpreter_call","id":"ci_1","container_id":"cntr_1"},{"type":"shell_call","environment":{"container_id":"cntr_1"}}]}`,
 		`{"model":null}`, `{"model":1}`, `{"model":""}`, `{}`, `[]`, `"model"`, ``, `{"model":"a"}x`, "\ufeff" + `{"model":"a"}`,
 		`{"model":"a","model":"b"}`, `{"model":"a","mod\u0065l":"b"}`, `{"mod\u0065l":"b"}`, `{"model":"a","MODEL":"b"}`, `{"MODEL":"b"}`,
 		`{"model":"a","ſtream":true}`, `{"model":"a","\u017ftream":true}`, `{"model":"a","to\u212aen":1,"max_toKens":5}`,
@@ -67,14 +70,30 @@ var values = []string{
 var keys = []string{
 	"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "tools", "functions", "tool_choice",
 	"function_call", "response_format", "logprobs", "top_logprobs", "modalities", "reasoning", "reasoning_effort", "service_tier", "store",
-	"background", "previous_response_id", "user", "prompt_cache_key", "metadata", "input", "prompt", "messages", "temperature", "stop", "seed",
+	"background", "previous_response_id", "conversation", "audio", "web_search_options", "user", "prompt_cache_key", "metadata", "input", "prompt", "messages", "temperature", "stop", "seed",
 }
 
 // fitting are the values that a key takes; the keys that are not here take any.
+//
+//nolint:goconst // JSON texts read best as they are
 var fitting = func() map[string][]string {
 	fit := map[string][]string{
-		"stream_options":  {`{}`, `null`, `{"include_usage":true}`, `{"include_usage":null,"x":1}`},
-		"tools":           {`[]`, `[{"type":"function"}]`, `[{"type":"web_search"},{}]`, `[{"t\u0079pe":"custom","x":{"type":1}}]`},
+		"stream_options": {`{}`, `null`, `{"include_usage":true}`, `{"include_usage":null,"x":1}`},
+		"input": {
+			`"x"`, `[1,2]`, `[{"id":"i"}]`, `[{"id":"i","type":null,"content":[]}]`, `[{"id":"i","x":1}]`, `[{"type":"item_reference","id":"i"}]`, `[{"type":"item_reference","id":""}]`,
+			`[{"type":"reasoning","id":"i","content":[],"encrypted_content":""}]`, `[{"type":"reasoning","id":"i","encrypted_content":"\u0065"}]`,
+			`[{"type":"image_generation_call","id":"i","result":null}]`, `[{"type":"image_generation_call","id":"i","result":"x"}]`, `[{"type":7,"id":"i"}]`,
+			`[{"type":"message","id":"i","content":"x"}]`, `{"id":"i"}`, `[{"output":{"file_id":"f"}}]`, `[{"output":[{"file_id":"f"},"x"]}]`, `[{"container_id":"c"}]`,
+			`[{"environment":{"container_id":"c"}}]`, `[{"environment":{"file_ids":["f"]}}]`, `[[{"id":"i"}]]`,
+		},
+		"prompt":       {`"x"`, `["x"]`, `{"id":"p"}`, `{"id":null,"content":"x"}`, `[{"id":"i","x":1}]`},
+		"conversation": {`"c"`, `""`, `{"id":"c"}`, `{"id":7}`, `{}`},
+		"audio":        {`{"voice":"alloy"}`, `{"voice":{"id":"v"}}`, `{"voice":{"id":["v"]}}`, `"x"`},
+		"tools": {
+			`[{"type":"file_search","vector_store_ids":["v"]}]`, `[{"vector_store_ids":[],"container":"","input_image_mask":{"file_id":"f"}}]`, `[{"container":"c"}]`,
+			`[{"container":{"file_ids":["",7,"f"]}}]`, `[{"environment":{"skills":[{"skill_id":"s"},7]}}]`, `[{"environment":"x","vector_store_ids":{"x":"v"}}]`,
+			`[]`, `[{"type":"function"}]`, `[{"type":"web_search"},{}]`, `[{"t\u0079pe":"custom","x":{"type":1}}]`,
+		},
 		"functions":       {`[]`, `[{"name":"f"}]`},
 		"tool_choice":     {`"auto"`, `"none"`, `{"type":"function"}`},
 		"function_call":   {`"auto"`, `"none"`, `{"name":"f"}`},
@@ -85,6 +104,8 @@ var fitting = func() map[string][]string {
 		"metadata":        {`{}`, `{"user_id":"a\/b","x":"y"}`, `{"user_id":null}`},
 		"messages": {
 			`[{"role":"user","content":"x"}]`, `[{"content":[{"type":"image_url","image_url":{"url":"data:,x"}},{"type":"input_\u0061udio"}]}]`,
+			`[{"content":[{"type":"file","file":{"file_id":"f"}}]},{"content":"x","id":"i"}]`, `[{"role":"assistant","audio":{"id":"a\u0062"}}]`,
+			`[{"content":[{"type":"text","text":"x","annotations":[{"file_id":"f"}],"file_id":null,"file":{"file_id":""}}]}]`, `[{"id":"i","role":"user"}]`,
 			`[{"content":null,"tool_calls":[{"type":"image_url"}]}]`, `[{"content":{"type":"file"}},{"content":["a",{"type":"file"}]}]`,
 		},
 	}
