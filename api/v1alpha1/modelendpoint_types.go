@@ -42,7 +42,7 @@ const (
 
 // Feature is something a request may use and a model may lack.
 //
-// +kubebuilder:validation:Enum=ToolCalling;StructuredOutput;JSONMode;Vision;Audio;Reasoning;Logprobs
+// +kubebuilder:validation:Enum=ToolCalling;StructuredOutput;JSONMode;Vision;Audio;Reasoning;Logprobs;StreamUsage
 type Feature string
 
 const (
@@ -60,6 +60,9 @@ const (
 	FeatureReasoning Feature = "Reasoning"
 	// FeatureLogprobs is needed by logprobs.
 	FeatureLogprobs Feature = "Logprobs"
+	// FeatureStreamUsage says that streams tell what they used when they are asked to
+	// (stream_options.include_usage). No request needs it.
+	FeatureStreamUsage Feature = "StreamUsage"
 )
 
 // EndpointAuth says how requests to the provider are authenticated.
@@ -203,7 +206,7 @@ type ModelEndpointSpec struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=0
-	// +kubebuilder:validation:MaxItems=7
+	// +kubebuilder:validation:MaxItems=8
 	Features []Feature `json:"features,omitempty"`
 
 	// constraints are the sizes the model is limited to. Absent: unknown, and the provider decides.

@@ -78,7 +78,7 @@ type EndpointMatch struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=7
+	// +kubebuilder:validation:MaxItems=8
 	Features []Feature `json:"features,omitempty"`
 }
 
@@ -133,29 +133,138 @@ type Timeouts struct {
 	// +default="60s"
 	Idle *Duration `json:"idle,omitempty"`
 
+	// commitAfter is how long a caller of a stream waits for anything: then a status of 200 and a comment go out, and
+	// another comment each time as long again, so that load balancers on the way stay awake. Until the first
+	// content the next endpoint can still be tried; errors come as an event of the stream.
+	// +optional
+	// +default="10s"
+	CommitAfter *Duration `json:"commitAfter,omitempty"`
+
 	// clientWrite bounds how long the caller may refuse to take bytes of its answer before it counts as gone.
 	// +optional
 	// +default="30s"
 	ClientWrite *Duration `json:"clientWrite,omitempty"`
 }
 
+// RetryScope is where an attempt may go after one that failed.
+//
+// +kubebuilder:validation:Enum=SameEndpoint;SameProvider;Any
+type RetryScope string
+
+const (
+	// RetrySameEndpoint tries the endpoint that came first, and no other.
+	RetrySameEndpoint RetryScope = "SameEndpoint"
+	// RetrySameProvider tries endpoints of the provider that came first.
+	RetrySameProvider RetryScope = "SameProvider"
+	// RetryAny tries every endpoint of the policy.
+	RetryAny RetryScope = "Any"
+)
+
+// BackoffType is how long a request waits before it tries an endpoint that it has tried already.
+//
+// +kubebuilder:validation:Enum=Fixed;ExponentialJitter;RetryAfter
+type BackoffType string
+
+const (
+	// BackoffFixed always waits the same.
+	BackoffFixed BackoffType = "Fixed"
+	// BackoffExponentialJitter waits a random time up to one that doubles with each attempt.
+	BackoffExponentialJitter BackoffType = "ExponentialJitter"
+	// BackoffRetryAfter waits as long as the provider has asked, and like ExponentialJitter when it has not.
+	BackoffRetryAfter BackoffType = "RetryAfter"
+)
+
+// Backoff is how long a request waits before it tries an endpoint that it has tried already. The next endpoint is
+// always tried at once.
+//
+// +kubebuilder:validation:MinProperties=0
+// +kubebuilder:validation:XValidation:rule="!has(self.base) || !has(self.max) || ![self.base, self.max].all(d, d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || !self.max.matches('[1-9]') || duration(self.max) >= duration(self.base)",message="backoff.max (5s when left out) is below backoff.base (250ms when left out); raise it, or lower the base",fieldPath=".max"
+type Backoff struct {
+	// type is the rule: Fixed waits base each time, ExponentialJitter a random time up to base, doubled with
+	// each attempt, RetryAfter as long as the provider asks.
+	// +optional
+	// +default="ExponentialJitter"
+	Type BackoffType `json:"type,omitempty"`
+
+	// base is the first wait.
+	// +optional
+	// +default="250ms"
+	Base *Duration `json:"base,omitempty"`
+
+	// max is the longest. A provider that asks for longer is not tried again for this request.
+	// +optional
+	// +default="5s"
+	Max *Duration `json:"max,omitempty"`
+}
+
+// ContentFilterAction is what is done with an answer that a provider refuses for its content.
+//
+// +kubebuilder:validation:Enum=Return;Next
+type ContentFilterAction string
+
+const (
+	// ContentFilterReturn gives the refusal to the caller as it is.
+	ContentFilterReturn ContentFilterAction = "Return"
+	// ContentFilterNext tries the next endpoint.
+	ContentFilterNext ContentFilterAction = "Next"
+)
+
 // Retry bounds the attempts made for one request.
 //
 // +kubebuilder:validation:MinProperties=0
+// +kubebuilder:validation:XValidation:rule="!has(self.onContentFilter) || self.onContentFilter != 'Next' || (!has(self.scope) || self.scope != 'SameEndpoint') && (!has(self.attempts) || self.attempts > 1)",message="onContentFilter Next needs another endpoint and another attempt; set scope to SameProvider or Any and attempts to 2 or more, or onContentFilter to Return",fieldPath=".onContentFilter"
 type Retry struct {
 	// attempts is the most attempts made for one request, the first included. One more on a fresh
-	// connection after a reset of a reused one counts as an attempt.
+	// connection after a reset of a reused one counts as an attempt; one more without a field that the proxy
+	// itself has added does not. When every endpoint has been tried and attempts are left, those that failed are
+	// tried again, after the backoff.
 	// +optional
 	// +default=3
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=32
 	Attempts *int32 `json:"attempts,omitempty"`
 
+	// scope is where attempts after the first may go: SameEndpoint, SameProvider or Any.
+	// +optional
+	// +default="Any"
+	Scope RetryScope `json:"scope,omitempty"`
+
+	// backoff is how long to wait before an endpoint is tried that this request has tried already.
+	// +optional
+	// +default={}
+	Backoff *Backoff `json:"backoff,omitempty"`
+
+	// budgetPercent is how many attempts beyond the first there may be for each hundred requests, counted by
+	// each proxy over ten seconds; ten are always allowed. It keeps an outage from multiplying the load.
+	// Absent: attempts alone bounds them.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	BudgetPercent *int32 `json:"budgetPercent,omitempty"`
+
+	// onContentFilter is what is done when a provider refuses to answer because of the content: Return gives
+	// the caller its refusal, Next tries the next endpoint.
+	// +optional
+	// +default="Return"
+	OnContentFilter ContentFilterAction `json:"onContentFilter,omitempty"`
+
 	// deadline bounds the request with all its attempts, until its last byte.
 	// +optional
 	// +default="600s"
 	Deadline *Duration `json:"deadline,omitempty"`
 }
+
+// WhenExhausted is what is done with a request when every endpoint rests.
+//
+// +kubebuilder:validation:Enum=LastResort;Reject
+type WhenExhausted string
+
+const (
+	// WhenExhaustedLastResort tries an endpoint that rests because of failures, the one due back first.
+	WhenExhaustedLastResort WhenExhausted = "LastResort"
+	// WhenExhaustedReject answers 503.
+	WhenExhaustedReject WhenExhausted = "Reject"
+)
 
 // ErrorRate rests an endpoint for the share of its attempts that fail.
 type ErrorRate struct {
@@ -300,6 +409,14 @@ type RoutingPolicySpec struct {
 	// +optional
 	// +default={}
 	Retry *Retry `json:"retry,omitempty"`
+
+	// whenExhausted is what is done when all endpoints rest because of their health: LastResort tries those that
+	// rest after failures (ErrorThreshold, ProbeFailed, ProviderOutage), the one due back first; Reject answers
+	// 503, also to the requests that an endpoint on trial does not take yet. Limits, maintenance and spec.suspend are
+	// never overridden.
+	// +optional
+	// +default="LastResort"
+	WhenExhausted WhenExhausted `json:"whenExhausted,omitempty"`
 
 	// deactivation says when the policy's endpoints go to Standby by themselves. An endpoint of several
 	// policies goes when any of them says so; one of none by these defaults.

@@ -84,6 +84,9 @@ func planCases(run func(name string, route routing.Route, live *atomicLive)) {
 			}
 		}
 		run(fmt.Sprintf("SomeOnTrialRestingBarred/%d", size), routing.Route{Policy: table.Policies[0]}, mixed)
+		noLastResort := *table.Policies[0]
+		noLastResort.RejectResting = true
+		run(fmt.Sprintf("SomeRejected/%d", size), routing.Route{Policy: &noLastResort}, mixed)
 	}
 }
 
@@ -102,7 +105,12 @@ func BenchmarkPlan(b *testing.B) {
 func TestPlanDoesNotAllocate(t *testing.T) {
 	planCases(func(name string, route routing.Route, live *atomicLive) {
 		var plan routing.Plan
-		if allocs := testing.AllocsPerRun(10, func() { route.Plan(benchFacts, live, 1, &plan) }); allocs != 0 {
+		pinned := benchFacts
+		pinned.Pinned = true
+		if allocs := testing.AllocsPerRun(10, func() {
+			route.Plan(pinned, live, 1, &plan)
+			route.Plan(benchFacts, live, 1, &plan)
+		}); allocs != 0 {
 			t.Errorf("%s: %v allocations", name, allocs)
 		}
 		if len(plan.Order) == 0 || len(plan.Excluded) == 0 {

@@ -62,6 +62,8 @@ const (
 	Audio
 	Reasoning
 	Logprobs
+	// StreamUsage says that streams tell what they used when asked to. No request needs it.
+	StreamUsage
 )
 
 // Operation is what a request asks of a provider: the door it came through.
@@ -227,7 +229,39 @@ type TierSpec struct {
 
 // Timeouts bound the phases of a request.
 type Timeouts struct {
-	Connect, TLSHandshake, FirstToken, Idle, ClientWrite time.Duration
+	Connect, TLSHandshake, FirstToken, CommitAfter, Idle, ClientWrite time.Duration
+}
+
+// RetryScope is where an attempt may go after one that failed.
+type RetryScope uint8
+
+// The scopes.
+const (
+	// RetryAny tries every candidate.
+	RetryAny RetryScope = iota
+	// RetrySameProvider tries candidates of the provider of the first.
+	RetrySameProvider
+	// RetrySameEndpoint tries the first candidate only.
+	RetrySameEndpoint
+)
+
+// BackoffType is how long a request waits before it tries an endpoint again.
+type BackoffType uint8
+
+// The types.
+const (
+	// ExponentialJitter waits a random time up to Base, doubled with each attempt.
+	ExponentialJitter BackoffType = iota
+	// Fixed waits Base.
+	Fixed
+	// RetryAfter waits as long as the provider has asked, and like ExponentialJitter when it has not.
+	RetryAfter
+)
+
+// Backoff is how long a request waits before it tries an endpoint again, at most Max.
+type Backoff struct {
+	Type      BackoffType
+	Base, Max time.Duration
 }
 
 // PolicySpec is one RoutingPolicy as a plain value.
@@ -247,6 +281,14 @@ type PolicySpec struct {
 	// Attempts is at least 1.
 	Attempts int
 	Deadline time.Duration
+	Scope    RetryScope
+	Backoff  Backoff
+	// RetryPercent is how many attempts beyond the first there may be for each hundred requests; 0 is no bound.
+	RetryPercent int
+	// NextOnContentFilter tries the next candidate when a provider refuses to answer because of the content.
+	NextOnContentFilter bool
+	// RejectResting leaves endpoints that rest for their health out, and does not try them last.
+	RejectResting bool
 	// Unit is how the policy wants its endpoints judged; its Policy is Key.Name.
 	Unit modelstate.Unit
 }

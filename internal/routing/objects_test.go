@@ -57,6 +57,9 @@ func declaring(features routing.Features) func(*routing.EndpointSpec) {
 
 func suspended(e *routing.EndpointSpec) { e.Suspended = true }
 
+// rejecting answers 503 where other policies try what rests.
+func rejecting(p *routing.PolicySpec) { p.RejectResting = true }
+
 // policy returns a policy in namespace default that is that many seconds old by the clock of the tests.
 func policy(name string, created int64, options ...func(*routing.PolicySpec)) routing.PolicySpec {
 	p := routing.PolicySpec{
@@ -260,7 +263,9 @@ func randomPolicy(r *rand.Rand, i int) routing.PolicySpec {
 		Models:     some(r, someModels, 3),
 		Capability: pick(r, someCapabilities),
 		Attempts:   3,
-		Unit:       modelstate.Unit{Policy: fmt.Sprintf("unit-%d", i)},
+
+		RejectResting: r.IntN(3) == 0,
+		Unit:          modelstate.Unit{Policy: fmt.Sprintf("unit-%d", i)},
 	}
 	for range r.IntN(4) {
 		p.Tiers = append(p.Tiers, randomTier(r))
@@ -295,6 +300,7 @@ func randomFacts(r *rand.Rand) routing.Facts {
 	if r.IntN(2) == 0 {
 		f.Operation, f.Delivery = routing.Operation(r.IntN(4)), routing.Delivery(r.IntN(4))
 	}
+	f.Pinned = r.IntN(4) == 0
 	if r.IntN(4) == 0 {
 		f.Features = 1 << r.IntN(7)
 		f.InputTokens = int64(r.IntN(4000))

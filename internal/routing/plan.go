@@ -50,12 +50,27 @@ func newFilter(e *Endpoint) filter {
 }
 
 // exclude returns why e is not tried for a request, looking in the order of the reasons; 0 when it may be.
-// asked is the capability that was asked for when it is narrower than the policy's, else empty.
 func (e *Endpoint) exclude(f *Facts, asked Node) (ExclusionReason, Features) {
+	if e.filter.standby {
+		return ExcludedStandby, 0
+	}
+	return e.unfit(f, asked)
+}
+
+// excludedBySpec is the exclusion of an endpoint on Standby by its spec.
+func (e *Endpoint) excludedBySpec(f *Facts, asked Node, tier int) Exclusion {
+	x := Exclusion{Endpoint: e, Tier: tier, Reason: ExcludedStandby}
+	if e.Refused == (Refusal{}) {
+		x.Unfit, x.Missing = e.unfit(f, asked)
+	}
+	return x
+}
+
+// unfit returns why e could not serve a request however it stood; 0 when it could. asked is the capability that
+// was asked for when it is narrower than the policy's, else empty.
+func (e *Endpoint) unfit(f *Facts, asked Node) (ExclusionReason, Features) {
 	c := &e.filter
 	switch {
-	case c.standby:
-		return ExcludedStandby, 0
 	case asked != "" && !e.offers(asked):
 		return ExcludedCapability, 0
 	case f.Operation != 0 && c.operations&f.Operation.bit() == 0:
@@ -90,7 +105,10 @@ func (e *Endpoint) offers(asked Node) bool {
 // Hard filters come first, and then what nothing overrides: the barred. What is left is ordered tier by tier
 // with the tier's strategy. After all of that come endpoints on trial that have had their share, in that order
 // too, and last those that rest, the one due back first: a verdict about health is advice, so a pool whose
-// members all rest is still tried. live may be nil: then all are in service and every turn is the first.
+// members all rest is still tried. A policy that rejects leaves both of these out. live may be nil: then all are in
+// service and every turn is the first.
+//
+// A request that is pinned has one candidate at most: see Facts.Pinned.
 //
 // Plan allocates only to grow into's slices. It asks live how each endpoint stands once, for a share of the
 // trial only of those that are on trial, and for a turn once for each round-robin tier that has a choice.
@@ -100,6 +118,7 @@ func (r Route) Plan(f Facts, live Live, now int64, into *Plan) {
 	if r.Policy == nil {
 		return
 	}
+	into.reject = r.Policy.RejectResting
 	if live == nil {
 		live = calm{}
 	}
@@ -107,15 +126,22 @@ func (r Route) Plan(f Facts, live Live, now int64, into *Plan) {
 	if asked == r.Policy.Node {
 		asked = "" // everything in the pool stands at or below it
 	}
+	if f.Pinned {
+		r.pin(&f, asked, live, now, into)
+		return
+	}
 	for i := range r.Policy.Tiers {
 		tier := &r.Policy.Tiers[i]
 		first := len(into.Order) // a strategy orders its own tier only
 		for _, e := range tier.Endpoints {
-			if reason, missing := e.exclude(&f, asked); reason != 0 {
+			switch reason, missing := e.exclude(&f, asked); reason {
+			case 0:
+				into.place(Candidate{Endpoint: e, Tier: i, Standing: live.Standing(e.Index, now)}, live, now)
+			case ExcludedStandby:
+				into.Excluded = append(into.Excluded, e.excludedBySpec(&f, asked, i))
+			default:
 				into.Excluded = append(into.Excluded, Exclusion{Endpoint: e, Tier: i, Reason: reason, Missing: missing})
-				continue
 			}
-			into.place(Candidate{Endpoint: e, Tier: i, Standing: live.Standing(e.Index, now)}, live, now)
 		}
 		tier.arrange(into.Order[first:], live)
 	}
@@ -144,7 +170,41 @@ func (p *Plan) place(c Candidate, live Live, now int64) {
 		}
 		p.wait(c, due)
 	case Barred:
-		p.Excluded = append(p.Excluded, Exclusion{Endpoint: c.Endpoint, Tier: c.Tier, Reason: ExcludedBarred, Standing: c.Standing})
+		p.leaveOut(c, ExcludedBarred)
+	}
+}
+
+// leaveOut excludes a candidate for how it stands.
+func (p *Plan) leaveOut(c Candidate, reason ExclusionReason) {
+	p.Excluded = append(p.Excluded, Exclusion{Endpoint: c.Endpoint, Tier: c.Tier, Reason: reason, Standing: c.Standing})
+}
+
+// pin plans a request that refers to state at a provider. Nobody knows where that state is but by a rule that is
+// the same for every request: the first endpoint listed that could serve it, so neither strategies nor verdicts about
+// health have a say. Elsewhere the request would fail for a reason that its caller could not understand.
+func (r Route) pin(f *Facts, asked Node, live Live, now int64, into *Plan) {
+	found := false
+	for i := range r.Policy.Tiers {
+		for _, e := range r.Policy.Tiers[i].Endpoints {
+			x := Exclusion{Endpoint: e, Tier: i}
+			x.Reason, x.Missing = e.unfit(f, asked)
+			switch {
+			case x.Reason != 0: // its own reason says more
+			case found:
+				x.Reason = ExcludedPinned
+			case e.filter.standby:
+				found, x.Reason = true, ExcludedStandby
+			default:
+				found = true
+				c := Candidate{Endpoint: e, Tier: i, Standing: live.Standing(e.Index, now)}
+				if c.Standing.Kind != Barred {
+					into.Order = append(into.Order, c)
+					continue
+				}
+				x.Reason, x.Standing = ExcludedBarred, c.Standing
+			}
+			into.Excluded = append(into.Excluded, x)
+		}
 	}
 }
 
@@ -155,8 +215,12 @@ type back struct {
 	at  int
 }
 
-// wait puts a candidate among those that are tried later.
+// wait puts a candidate among those that are tried later, or out.
 func (p *Plan) wait(c Candidate, due int64) {
+	if p.reject {
+		p.leaveOut(c, ExcludedResting)
+		return
+	}
 	p.returns = append(p.returns, back{due: due, at: len(p.later)})
 	p.later = append(p.later, c)
 }

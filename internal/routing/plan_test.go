@@ -135,16 +135,58 @@ func TestHardFilters(t *testing.T) {
 	}
 }
 
+func TestAnEndpointOnStandbyIsStillJudged(t *testing.T) {
+	vision := routing.Facts{Operation: routing.ChatCompletions, Features: routing.Vision}
+	for name, tc := range map[string]struct {
+		endpoint routing.EndpointSpec
+		facts    routing.Facts
+		want     routing.Exclusion
+	}{
+		"it could serve the request": {endpoint("e", suspended, declaring(routing.Vision)), vision, routing.Exclusion{}},
+		"it could not": {
+			endpoint("e", suspended, declaring(0)), vision,
+			routing.Exclusion{Unfit: routing.ExcludedFeature, Missing: routing.Vision},
+		},
+		"it takes other operations": {
+			endpoint("e", suspended), routing.Facts{Operation: routing.Embeddings}, routing.Exclusion{Unfit: routing.ExcludedOperation},
+		},
+		"nobody knows what it takes": {endpoint("e", offering("typo")), vision, routing.Exclusion{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := routing.Build(routing.Input{
+				Endpoints: []routing.EndpointSpec{tc.endpoint},
+				Policies:  []routing.PolicySpec{policy("p", 1, models("m"), tiers(listing("e")))},
+			})
+			var plan routing.Plan
+			routing.Route{Policy: table.Policies[0]}.Plan(tc.facts, nil, 0, &plan)
+			tc.want.Endpoint, tc.want.Reason = table.Endpoints[0], routing.ExcludedStandby
+			if len(plan.Excluded) != 1 || plan.Excluded[0] != tc.want {
+				t.Errorf("%+v, want %+v", plan.Excluded, tc.want)
+			}
+		})
+	}
+}
+
 // tieredTable has a policy of two tiers of three endpoints; Index follows the names a1 to b3.
 func tieredTable(first, second routing.Strategy) *routing.Table {
+	return tieredTableOf(tieredPolicy(first, second))
+}
+
+func tieredPolicy(first, second routing.Strategy) routing.PolicySpec {
+	return policy("p", 1, models("m"), tiers(
+		routing.TierSpec{Endpoints: []string{"a3", "a1", "a2"}, Strategy: first},
+		routing.TierSpec{Endpoints: []string{"b1", "b2", "b3"}, Strategy: second},
+	))
+}
+
+// tieredTableOf is tieredTable with that policy. The endpoints of its first tier offer text alone.
+func tieredTableOf(p routing.PolicySpec) *routing.Table {
+	text := declaring(0)
 	return routing.Build(routing.Input{
 		Endpoints: []routing.EndpointSpec{
-			endpoint("a1"), endpoint("a2"), endpoint("a3"), endpoint("b1"), endpoint("b2"), endpoint("b3", suspended),
+			endpoint("a1", text), endpoint("a2", text), endpoint("a3", text), endpoint("b1"), endpoint("b2"), endpoint("b3", suspended),
 		},
-		Policies: []routing.PolicySpec{policy("p", 1, models("m"), tiers(
-			routing.TierSpec{Endpoints: []string{"a3", "a1", "a2"}, Strategy: first},
-			routing.TierSpec{Endpoints: []string{"b1", "b2", "b3"}, Strategy: second},
-		))},
+		Policies: []routing.PolicySpec{p},
 	})
 }
 
@@ -297,6 +339,127 @@ func TestStandingsDecideThePlace(t *testing.T) {
 	}
 }
 
+func TestAPolicyWithoutALastResort(t *testing.T) {
+	const a1, a2, a3, b1, b2 = 0, 1, 2, 3, 4 // a policy of two tiers: a3, a1, a2 and b1, b2
+	rests := routing.Standing{Kind: routing.Resting, Reason: modelstate.ErrorThreshold, Until: 3_600_000_000_000}
+	trial := routing.Standing{Kind: routing.OnTrial, Reason: modelstate.ProbeFailed, Until: 999}
+	for name, tc := range map[string]struct {
+		standing     map[int]routing.Standing
+		share        map[int]bool
+		want         []string
+		wantExcluded string
+	}{
+		"what rests is left out": {
+			standing:     map[int]routing.Standing{a3: rests},
+			want:         []string{"a1", "a2", "b1", "b2"},
+			wantExcluded: "a3: is not tried, ErrorThreshold until 1970-01-01T01:00:00Z, and the policy has no last resort",
+		},
+		"what is on trial takes its share": {
+			standing: map[int]routing.Standing{a1: trial}, share: map[int]bool{a1: true},
+			want: []string{"a3", "a1?", "a2", "b1", "b2"},
+		},
+		"and beyond it is left out": {
+			standing:     map[int]routing.Standing{a1: trial},
+			want:         []string{"a3", "a2", "b1", "b2"},
+			wantExcluded: "a1: is not tried, on trial after ProbeFailed, and the policy has no last resort",
+		},
+		"all rest": {
+			standing: map[int]routing.Standing{a1: rests, a2: rests, a3: rests, b1: rests, b2: rests},
+			wantExcluded: strings.Join([]string{
+				"a3: is not tried, ErrorThreshold until 1970-01-01T01:00:00Z, and the policy has no last resort",
+				"a1: is not tried, ErrorThreshold until 1970-01-01T01:00:00Z, and the policy has no last resort",
+				"a2: is not tried, ErrorThreshold until 1970-01-01T01:00:00Z, and the policy has no last resort",
+				"b1: is not tried, ErrorThreshold until 1970-01-01T01:00:00Z, and the policy has no last resort",
+				"b2: is not tried, ErrorThreshold until 1970-01-01T01:00:00Z, and the policy has no last resort",
+			}, "; "),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := tieredPolicy(routing.Priority, routing.Priority)
+			rejecting(&spec)
+			table := tieredTableOf(spec)
+			health := &live{standing: tc.standing, share: tc.share}
+			var plan routing.Plan
+			routing.Route{Policy: table.Policies[0]}.Plan(routing.Facts{}, health, 0, &plan)
+			if diff := cmp.Diff(tc.want, order(&plan)); diff != "" {
+				t.Errorf("order (-want +got):\n%s", diff)
+			}
+			plan.Excluded = slices.DeleteFunc(plan.Excluded, func(x routing.Exclusion) bool { return x.Reason == routing.ExcludedStandby })
+			if diff := cmp.Diff(tc.wantExcluded, plan.ExcludedMessage()); diff != "" {
+				t.Errorf("excluded (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPinnedRequestHasOneEndpoint(t *testing.T) {
+	const a3, b1 = 2, 3 // a policy of two tiers: a3, a1, a2 and b1, b2; b3 is suspended
+	elsewhere := func(names ...string) string {
+		var sentences []string
+		for _, name := range names {
+			sentences = append(sentences, name+": is not tried, because the state that the request refers to is at another endpoint")
+		}
+		return strings.Join(sentences, "; ")
+	}
+	for name, tc := range map[string]struct {
+		standing     routing.Standing // of a3
+		features     bool             // only b1, b2 and b3 offer what the request uses
+		want         []string
+		wantExcluded string
+	}{
+		"the first listed, whose turn it need not be": {
+			want: []string{"a3"}, wantExcluded: elsewhere("a1", "a2", "b1", "b2", "b3"),
+		},
+		"also when it is on trial": {
+			standing: routing.Standing{Kind: routing.OnTrial},
+			want:     []string{"a3?"}, wantExcluded: elsewhere("a1", "a2", "b1", "b2", "b3"),
+		},
+		"also when it rests, and the policy has no last resort": {
+			standing: routing.Standing{Kind: routing.Resting, Reason: modelstate.ErrorThreshold, Until: 5},
+			want:     []string{"(a3)"}, wantExcluded: elsewhere("a1", "a2", "b1", "b2", "b3"),
+		},
+		"nobody when it is barred": {
+			standing:     routing.Standing{Kind: routing.Barred, Reason: modelstate.QuotaExhausted},
+			wantExcluded: "a3: is on standby, QuotaExhausted; " + elsewhere("a1", "a2", "b1", "b2", "b3"),
+		},
+		"the first of those that offer what the request uses": {
+			standing: routing.Standing{Kind: routing.Barred, Reason: modelstate.QuotaExhausted}, features: true,
+			want:         []string{"b1"},
+			wantExcluded: "a3: does not offer Vision; a1: does not offer Vision; a2: does not offer Vision; " + elsewhere("b2", "b3"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := tieredPolicy(routing.RoundRobin, routing.RoundRobin)
+			rejecting(&spec)
+			var facts routing.Facts
+			if facts.Pinned = true; tc.features {
+				facts.Features = routing.Vision
+			}
+			health := &live{standing: map[int]routing.Standing{a3: tc.standing}, turns: map[int]uint64{0: 1}}
+			var plan routing.Plan
+			routing.Route{Policy: tieredTableOf(spec).Policies[0]}.Plan(facts, health, 0, &plan)
+			if diff := cmp.Diff(tc.want, order(&plan)); diff != "" {
+				t.Errorf("order (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.wantExcluded, plan.ExcludedMessage()); diff != "" {
+				t.Errorf("excluded (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("nobody when it is suspended", func(t *testing.T) {
+		table := routing.Build(routing.Input{
+			Endpoints: []routing.EndpointSpec{endpoint("a", suspended), endpoint("b")},
+			Policies:  []routing.PolicySpec{policy("p", 1, models("m"), tiers(listing("a", "b")))},
+		})
+		var plan routing.Plan
+		routing.Route{Policy: table.Policies[0]}.Plan(routing.Facts{Pinned: true}, nil, 0, &plan)
+		want := "a: is on standby, Manual: spec.suspend is true; set it to false to take the endpoint into use; " + elsewhere("b")
+		if diff := cmp.Diff(want, plan.ExcludedMessage()); diff != "" || len(plan.Order) != 0 {
+			t.Errorf("order %v, excluded (-want +got):\n%s", order(&plan), diff)
+		}
+	})
+}
+
 func TestTheOrderOfHardFiltersAndStandings(t *testing.T) {
 	table := tieredTable(routing.Priority, routing.Priority)
 	health := &live{standing: map[int]routing.Standing{0: {Kind: routing.Barred, Reason: modelstate.ModelNotFound}, 1: {Kind: routing.OnTrial}}}
@@ -409,6 +572,8 @@ func TestWords(t *testing.T) {
 		"Feature":                routing.ExcludedFeature,
 		"ContextWindow":          routing.ExcludedContextWindow,
 		"MaxOutputTokens":        routing.ExcludedMaxOutputTokens,
+		"Resting":                routing.ExcludedResting,
+		"Pinned":                 routing.ExcludedPinned,
 		"99":                     routing.ExclusionReason(99),
 		"Synchronous, Streaming": bothWays,
 		"":                       routing.Features(0),

@@ -89,9 +89,16 @@ func comparePlaces(a, b place) int {
 }
 
 // passes is the filters as the design says them, one after the other, from the spec alone.
-func passes(e *routing.Endpoint, f routing.Facts) bool {
-	return !e.Suspended && e.Refused == (routing.Refusal{}) && e.Unresolved == (routing.Refusal{}) && e.Misfit == (routing.Refusal{}) &&
-		(f.Operation == 0 || takes(e, f.Operation)) &&
+func passes(e *routing.Endpoint, f routing.Facts) bool { return inUse(e) && serves(e, f) }
+
+// inUse reports whether the spec lets an endpoint take traffic.
+func inUse(e *routing.Endpoint) bool {
+	return !e.Suspended && e.Refused == (routing.Refusal{}) && e.Unresolved == (routing.Refusal{}) && e.Misfit == (routing.Refusal{})
+}
+
+// serves reports whether an endpoint that is in use could serve the request.
+func serves(e *routing.Endpoint, f routing.Facts) bool {
+	return (f.Operation == 0 || takes(e, f.Operation)) &&
 		f.Delivery&^e.Delivery == 0 &&
 		(!e.FeaturesKnown || f.Features&^e.Features == 0) &&
 		(e.ContextWindow == 0 || float64(f.InputTokens)*0.75 <= float64(e.ContextWindow)) &&
@@ -127,13 +134,14 @@ func leafTakes(leaf string, operation routing.Operation) bool {
 }
 
 func TestCandidatesPassAllFiltersAndTheExcludedDoNot(t *testing.T) {
-	candidates, excluded := 0, 0
+	candidates, excluded, rejected := 0, 0, 0
 	forSeeds(t, 1500, func(t *testing.T, r *rand.Rand, in routing.Input) {
 		table := routing.Build(in)
 		health := randomLive(r, table)
 		var plan routing.Plan
 		for _, p := range table.Policies {
 			facts := randomFacts(r)
+			facts.Pinned = false
 			routing.Route{Policy: p}.Plan(facts, health, 2, &plan)
 			candidates += len(plan.Order)
 			excluded += len(plan.Excluded)
@@ -141,17 +149,27 @@ func TestCandidatesPassAllFiltersAndTheExcludedDoNot(t *testing.T) {
 				if !passes(c.Endpoint, facts) {
 					t.Errorf("%s is tried for %+v", c.Endpoint.Key, facts)
 				}
-				want := health.Standing(c.Endpoint.Index, 2)
-				if want.Kind == routing.OnTrial && !health.share[c.Endpoint.Index] {
-					want.Until = 0
-				}
-				if c.Standing != want || want.Kind == routing.Barred {
+				if want := health.planned(c.Endpoint); c.Standing != want || want.Kind == routing.Barred {
 					t.Errorf("%s stands as %+v, and is planned as %+v", c.Endpoint.Key, want, c.Standing)
+				}
+				if p.RejectResting && health.rank(c) > 0 {
+					t.Errorf("%s is tried although it rests: %+v", c.Endpoint.Key, c.Standing)
 				}
 			}
 			for _, x := range plan.Excluded {
-				barred := health.Standing(x.Endpoint.Index, 2).Kind == routing.Barred
-				if passes(x.Endpoint, facts) != (x.Reason == routing.ExcludedBarred) || x.Reason == routing.ExcludedBarred && !barred {
+				var want routing.ExclusionReason // 0: because of what was asked for, or of its spec
+				stands := routing.Candidate{Endpoint: x.Endpoint, Standing: health.planned(x.Endpoint)}
+				switch {
+				case !passes(x.Endpoint, facts):
+				case stands.Standing.Kind == routing.Barred:
+					want = routing.ExcludedBarred
+				case p.RejectResting && health.rank(stands) > 0:
+					want = routing.ExcludedResting
+					rejected++
+				default:
+					t.Errorf("%s is not tried for %+v: %s", x.Endpoint.Key, facts, x.Message())
+				}
+				if x.Reason < routing.ExcludedBarred == (want != 0) || want != 0 && (x.Reason != want || x.Standing != stands.Standing) {
 					t.Errorf("%s is not tried for %+v: %s", x.Endpoint.Key, facts, x.Message())
 				}
 			}
@@ -162,8 +180,73 @@ func TestCandidatesPassAllFiltersAndTheExcludedDoNot(t *testing.T) {
 			}
 		}
 	})
-	if candidates < 1000 || excluded < 1000 {
-		t.Errorf("only %d candidates and %d excluded were seen: the random inputs prove nothing", candidates, excluded)
+	if candidates < 1000 || excluded < 1000 || rejected < 100 {
+		t.Errorf("only %d candidates, %d excluded and %d rejected were seen: the random inputs prove nothing", candidates, excluded, rejected)
+	}
+}
+
+// planned is how a plan takes an endpoint: one on trial without a share has no time at which its trial ends.
+func (l *live) planned(e *routing.Endpoint) routing.Standing {
+	s := l.Standing(e.Index, 2)
+	if s.Kind == routing.OnTrial && !l.share[e.Index] {
+		s.Until = 0
+	}
+	return s
+}
+
+func TestAPinnedRequestGoesToTheFirstListedThatCouldServeIt(t *testing.T) {
+	found, standby := map[routing.StandingKind]int{}, 0
+	forSeeds(t, 1500, func(t *testing.T, r *rand.Rand, in routing.Input) {
+		table := routing.Build(in)
+		health := randomLive(r, table)
+		var plan routing.Plan
+		for _, p := range table.Policies {
+			facts := randomFacts(r)
+			facts.Pinned = true
+			routing.Route{Policy: p}.Plan(facts, health, 2, &plan)
+			var owner *routing.Endpoint // the first that could serve it, by listed order
+			for _, tier := range p.Tiers {
+				for _, e := range tier.Endpoints {
+					if owner == nil && serves(e, facts) {
+						owner = e
+					}
+				}
+			}
+			var want []*routing.Endpoint
+			if owner != nil && inUse(owner) && health.Standing(owner.Index, 2).Kind != routing.Barred {
+				want = append(want, owner)
+			}
+			if !slices.EqualFunc(plan.Order, want, func(c routing.Candidate, e *routing.Endpoint) bool {
+				return c.Endpoint == e && c.Standing == health.Standing(e.Index, 2)
+			}) {
+				t.Errorf("%s: %v, want %v for %+v", p.Key, order(&plan), want, facts)
+			}
+			for _, x := range plan.Excluded {
+				var want routing.ExclusionReason // 0: because of what was asked for
+				switch {
+				case !serves(x.Endpoint, facts):
+				case x.Endpoint != owner:
+					want = routing.ExcludedPinned
+				case !inUse(owner):
+					want = routing.ExcludedStandby
+					standby++
+				default:
+					want = routing.ExcludedBarred
+				}
+				if mine := x.Reason > routing.ExcludedStandby && x.Reason < routing.ExcludedBarred; mine != (want == 0) || want != 0 && x.Reason != want {
+					t.Errorf("%s is left out of %+v: %s; want %v", x.Endpoint.Key, facts, x.Message(), want)
+				}
+			}
+			if owner != nil && inUse(owner) {
+				found[health.Standing(owner.Index, 2).Kind]++
+			}
+			if health.asked != nil || health.turns != nil {
+				t.Errorf("%s: a pinned request takes a share of a trial, or a turn", p.Key)
+			}
+		}
+	})
+	if min(found[routing.InService], found[routing.OnTrial], found[routing.Resting], found[routing.Barred], standby) < 50 {
+		t.Errorf("first in line were only %v, and %d on Standby by their specs: the random inputs prove nothing", found, standby)
 	}
 }
 

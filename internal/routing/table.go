@@ -83,6 +83,10 @@ type Facts struct {
 	InputTokens int64
 	// MaxOutputTokens is what the request allows the answer at most; 0 when it does not say.
 	MaxOutputTokens int64
+	// Pinned says that the request refers to state that lives at a provider, such as a file. It then goes to the first
+	// endpoint that its policy lists and that passes the other filters, whatever the strategies and its health, and
+	// to no other. While that one is on Standby by its spec, or barred, nobody is tried.
+	Pinned bool
 }
 
 // Live is the part of a plan's input that changes from request to request: how endpoints stand, and the turn
@@ -152,9 +156,12 @@ type Exclusion struct {
 	Endpoint *Endpoint
 	Tier     int
 	Reason   ExclusionReason
-	// Missing are the features the request uses and the endpoint lacks, with reason Feature.
+	// Unfit is why the endpoint could not serve the request even if it were in use, with ExcludedStandby; 0 when it
+	// could, and when its spec is not understood.
+	Unfit ExclusionReason
+	// Missing are the features the request uses and the endpoint lacks, with ExcludedFeature as Reason or Unfit.
 	Missing Features
-	// Standing is how the endpoint stands, with ExcludedBarred.
+	// Standing is how the endpoint stands, with ExcludedBarred and ExcludedResting.
 	Standing Standing
 }
 
@@ -180,6 +187,11 @@ const (
 	ExcludedMaxOutputTokens
 	// ExcludedBarred says that the endpoint is on Standby for a reason that nothing overrides.
 	ExcludedBarred
+	// ExcludedResting says that the endpoint rests, or is on trial and has had its share of the requests, and that the
+	// policy rejects requests instead of trying it.
+	ExcludedResting
+	// ExcludedPinned says that the state which the request refers to is at another endpoint.
+	ExcludedPinned
 )
 
 // Plan is the answer for one request: whom to try in which order, and who is left out. A Plan is reused:
@@ -192,6 +204,8 @@ type Plan struct {
 	// resting. returns is the order among them.
 	later   []Candidate
 	returns []back
+	// reject leaves those out instead.
+	reject bool
 }
 
 // Route is what a name of a request resolved to.
@@ -206,6 +220,7 @@ var DefaultTimeouts = Timeouts{
 	Connect:      2 * time.Second,
 	TLSHandshake: 3 * time.Second,
 	FirstToken:   30 * time.Second,
+	CommitAfter:  10 * time.Second,
 	Idle:         60 * time.Second,
 	ClientWrite:  30 * time.Second,
 }

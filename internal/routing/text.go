@@ -26,7 +26,8 @@ func (o Operation) String() string {
 // String returns the reason as a CamelCase word, for labels and JSON. ExcludedBarred is a Standby like
 // ExcludedStandby: that one follows from the spec and the other from the state is nothing that a caller can tell.
 func (r ExclusionReason) String() string {
-	return word(uint8(r), "", "Standby", "Capability", "Operation", "Delivery", "Feature", "ContextWindow", "MaxOutputTokens", "Standby")
+	return word(uint8(r), "", "Standby", "Capability", "Operation", "Delivery", "Feature", "ContextWindow", "MaxOutputTokens",
+		"Standby", "Resting", "Pinned")
 }
 
 // String says how an endpoint stands, for people: "RateLimited until 2026-01-02T03:04:05Z".
@@ -77,7 +78,7 @@ func (d Delivery) String() string { return members(uint16(d), "Synchronous", "St
 
 // String lists the members, joined by commas; empty for none.
 func (f Features) String() string {
-	return members(uint16(f), "ToolCalling", "StructuredOutput", "JSONMode", "Vision", "Audio", "Reasoning", "Logprobs")
+	return members(uint16(f), "ToolCalling", "StructuredOutput", "JSONMode", "Vision", "Audio", "Reasoning", "Logprobs", "StreamUsage")
 }
 
 // members lists the words of the bits that are set; bits beyond the words as one number.
@@ -112,6 +113,10 @@ func (x Exclusion) why(standing string) string {
 		return "is on standby, " + e.Standby.Reason + ": " + e.Standby.Message
 	case ExcludedBarred:
 		return "is on standby, " + standing
+	case ExcludedResting:
+		return "is not tried, " + standing + ", and the policy has no last resort"
+	case ExcludedPinned:
+		return "is not tried, because the state that the request refers to is at another endpoint"
 	case ExcludedCapability:
 		return "offers " + shortNames(e.Nodes) + ", not the capability asked for"
 	case ExcludedOperation:

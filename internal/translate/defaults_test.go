@@ -124,10 +124,13 @@ func somePolicy(r *rand.Rand) *v1alpha1.RoutingPolicy {
 		Spec:       v1alpha1.RoutingPolicySpec{Capability: "chat-completion"},
 	}
 	if r.IntN(3) > 0 {
-		p.Spec.Timeouts = &v1alpha1.Timeouts{Connect: d(), TLSHandshake: d(), FirstToken: d(), Idle: d(), ClientWrite: d()}
+		p.Spec.Timeouts = &v1alpha1.Timeouts{Connect: d(), TLSHandshake: d(), FirstToken: d(), CommitAfter: d(), Idle: d(), ClientWrite: d()}
 	}
 	if r.IntN(3) > 0 {
-		p.Spec.Retry = &v1alpha1.Retry{Attempts: maybe[int32](r, 1, 5, 32), Deadline: d()}
+		p.Spec.Retry = &v1alpha1.Retry{
+			Attempts: maybe[int32](r, 1, 5, 32), Deadline: d(), BudgetPercent: maybe[int32](r, 20),
+			Backoff: maybe(r, v1alpha1.Backoff{Base: d(), Max: d()}, v1alpha1.Backoff{Type: v1alpha1.BackoffFixed}),
+		}
 	}
 	if r.IntN(3) > 0 {
 		p.Spec.Deactivation = &v1alpha1.Deactivation{ConsecutiveFailures: maybe[int32](r, 2, 7), RestToStandby: d()}

@@ -116,6 +116,7 @@ var featureBits = map[v1alpha1.Feature]routing.Features{
 	v1alpha1.FeatureAudio:            routing.Audio,
 	v1alpha1.FeatureReasoning:        routing.Reasoning,
 	v1alpha1.FeatureLogprobs:         routing.Logprobs,
+	v1alpha1.FeatureStreamUsage:      routing.StreamUsage,
 }
 
 // delivery is the set of the listed modes; none listed means all, as the field's documentation says.

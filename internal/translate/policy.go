@@ -18,6 +18,9 @@ import (
 const (
 	defaultAttempts = 3
 	defaultDeadline = 600 * time.Second
+
+	defaultBackoff    = 250 * time.Millisecond
+	defaultMaxBackoff = 5 * time.Second
 )
 
 // Policy translates one RoutingPolicy.
@@ -34,11 +37,39 @@ func Policy(policy *v1alpha1.RoutingPolicy) routing.PolicySpec {
 		Timeouts:   timeouts(valueOr(spec.Timeouts, v1alpha1.Timeouts{})),
 		Attempts:   max(int(valueOr(retry.Attempts, defaultAttempts)), 1),
 		Deadline:   durationOr(retry.Deadline, defaultDeadline),
-		Unit:       Unit(policy),
+		Scope:      scopes[retry.Scope],
+		Backoff:    backoff(valueOr(retry.Backoff, v1alpha1.Backoff{})),
+
+		RetryPercent:        max(int(valueOr(retry.BudgetPercent, 0)), 0),
+		NextOnContentFilter: retry.OnContentFilter == v1alpha1.ContentFilterNext,
+		RejectResting:       spec.WhenExhausted == v1alpha1.WhenExhaustedReject,
+		Unit:                Unit(policy),
 	}
 	for i := range spec.Tiers {
 		out.Tiers = append(out.Tiers, tier(&spec.Tiers[i]))
 	}
+	return out
+}
+
+// scopes and backoffs are by the API's words. Absent: the zero value, which is the schema's default.
+var (
+	scopes = map[v1alpha1.RetryScope]routing.RetryScope{
+		v1alpha1.RetryAny: routing.RetryAny, v1alpha1.RetrySameProvider: routing.RetrySameProvider,
+		v1alpha1.RetrySameEndpoint: routing.RetrySameEndpoint,
+	}
+	backoffs = map[v1alpha1.BackoffType]routing.BackoffType{
+		v1alpha1.BackoffExponentialJitter: routing.ExponentialJitter, v1alpha1.BackoffFixed: routing.Fixed,
+		v1alpha1.BackoffRetryAfter: routing.RetryAfter,
+	}
+)
+
+func backoff(b v1alpha1.Backoff) routing.Backoff {
+	out := routing.Backoff{
+		Type: backoffs[b.Type],
+		Base: durationOr(b.Base, defaultBackoff),
+		Max:  durationOr(b.Max, defaultMaxBackoff),
+	}
+	out.Max = max(out.Max, out.Base)
 	return out
 }
 
@@ -48,6 +79,7 @@ func timeouts(t v1alpha1.Timeouts) routing.Timeouts {
 		Connect:      durationOr(t.Connect, defaults.Connect),
 		TLSHandshake: durationOr(t.TLSHandshake, defaults.TLSHandshake),
 		FirstToken:   durationOr(t.FirstToken, defaults.FirstToken),
+		CommitAfter:  durationOr(t.CommitAfter, defaults.CommitAfter),
 		Idle:         durationOr(t.Idle, defaults.Idle),
 		ClientWrite:  durationOr(t.ClientWrite, defaults.ClientWrite),
 	}

@@ -44,7 +44,7 @@ func TestPolicy(t *testing.T) {
 			},
 			want: func(p *routing.PolicySpec) {
 				p.Timeouts = routing.Timeouts{
-					Connect: time.Second, TLSHandshake: 2 * time.Second, FirstToken: 3 * time.Second, Idle: 4 * time.Second,
+					Connect: time.Second, TLSHandshake: 2 * time.Second, FirstToken: 3 * time.Second, CommitAfter: 10 * time.Second, Idle: 4 * time.Second,
 					ClientWrite: 5 * time.Millisecond,
 				}
 				p.Attempts, p.Deadline = 7, time.Hour
@@ -56,6 +56,43 @@ func TestPolicy(t *testing.T) {
 		"there is always one attempt": {
 			spec: v1alpha1.RoutingPolicySpec{Retry: &v1alpha1.Retry{Attempts: new(int32(0))}},
 			want: func(p *routing.PolicySpec) { p.Attempts = 1 },
+		},
+		"when a stream is opened": {
+			spec: v1alpha1.RoutingPolicySpec{Timeouts: &v1alpha1.Timeouts{CommitAfter: new(v1alpha1.Duration("15s"))}},
+			want: func(p *routing.PolicySpec) { p.Timeouts.CommitAfter = 15 * time.Second },
+		},
+		"where and when attempts are repeated": {
+			spec: v1alpha1.RoutingPolicySpec{
+				Retry: &v1alpha1.Retry{
+					Scope: v1alpha1.RetrySameProvider, BudgetPercent: new(int32(20)), OnContentFilter: v1alpha1.ContentFilterNext,
+					Backoff: &v1alpha1.Backoff{Type: v1alpha1.BackoffRetryAfter, Base: new(v1alpha1.Duration("1s")), Max: new(v1alpha1.Duration("20s"))},
+				},
+				WhenExhausted: v1alpha1.WhenExhaustedReject,
+			},
+			want: func(p *routing.PolicySpec) {
+				p.Scope, p.RetryPercent, p.NextOnContentFilter, p.RejectResting = routing.RetrySameProvider, 20, true, true
+				p.Backoff = routing.Backoff{Type: routing.RetryAfter, Base: time.Second, Max: 20 * time.Second}
+			},
+		},
+		"the other words for the same": {
+			spec: v1alpha1.RoutingPolicySpec{
+				Retry: &v1alpha1.Retry{
+					Scope: v1alpha1.RetrySameEndpoint, OnContentFilter: v1alpha1.ContentFilterReturn, Backoff: &v1alpha1.Backoff{Type: v1alpha1.BackoffFixed},
+				},
+				WhenExhausted: v1alpha1.WhenExhaustedLastResort,
+			},
+			want: func(p *routing.PolicySpec) { p.Scope, p.Backoff.Type = routing.RetrySameEndpoint, routing.Fixed },
+		},
+		"the words of the defaults": {
+			spec: v1alpha1.RoutingPolicySpec{
+				Retry: &v1alpha1.Retry{Scope: v1alpha1.RetryAny, Backoff: &v1alpha1.Backoff{Type: v1alpha1.BackoffExponentialJitter}},
+			},
+		},
+		"a longest backoff below the first is as long as that": {
+			spec: v1alpha1.RoutingPolicySpec{
+				Retry: &v1alpha1.Retry{BudgetPercent: new(int32(-1)), Backoff: &v1alpha1.Backoff{Base: new(v1alpha1.Duration("10s"))}},
+			},
+			want: func(p *routing.PolicySpec) { p.Backoff.Base, p.Backoff.Max = 10*time.Second, 10*time.Second },
 		},
 		"how endpoints are judged": {
 			spec: v1alpha1.RoutingPolicySpec{
@@ -96,6 +133,23 @@ func TestPolicy(t *testing.T) {
 			spec: v1alpha1.RoutingPolicySpec{Tiers: []v1alpha1.Tier{{Endpoints: []v1alpha1.EndpointReference{{Name: "b"}, {Name: "a"}}}}},
 			want: func(p *routing.PolicySpec) { p.Tiers = []routing.TierSpec{{Endpoints: []string{"b", "a"}}} },
 		},
+		"retries with everything": {
+			spec: v1alpha1.RoutingPolicySpec{
+				WhenExhausted: v1alpha1.WhenExhaustedReject,
+				Timeouts:      &v1alpha1.Timeouts{CommitAfter: new(v1alpha1.Duration("4s"))},
+				Retry: &v1alpha1.Retry{
+					Scope: v1alpha1.RetrySameProvider, BudgetPercent: new(int32(20)), OnContentFilter: v1alpha1.ContentFilterNext,
+					Backoff: &v1alpha1.Backoff{
+						Type: v1alpha1.BackoffRetryAfter, Base: new(v1alpha1.Duration("1s")), Max: new(v1alpha1.Duration("9s")),
+					},
+				},
+			},
+			want: func(p *routing.PolicySpec) {
+				p.Scope, p.RetryPercent, p.NextOnContentFilter, p.RejectResting = routing.RetrySameProvider, 20, true, true
+				p.Backoff = routing.Backoff{Type: routing.RetryAfter, Base: time.Second, Max: 9 * time.Second}
+				p.Timeouts.CommitAfter = 4 * time.Second
+			},
+		},
 		"strategies": {
 			spec: v1alpha1.RoutingPolicySpec{Tiers: []v1alpha1.Tier{
 				{Strategy: &v1alpha1.Strategy{Type: v1alpha1.StrategyRoundRobin}},
@@ -126,6 +180,7 @@ func TestPolicy(t *testing.T) {
 			want := routing.PolicySpec{
 				Key: routing.Key{Namespace: "shop", Name: "chat"}, UID: "u-2", Generation: 5, Created: created.Time,
 				Timeouts: routing.DefaultTimeouts, Attempts: 3, Deadline: 10 * time.Minute, Unit: modelstate.DefaultUnit,
+				Backoff: routing.Backoff{Base: 250 * time.Millisecond, Max: 5 * time.Second},
 			}
 			want.Unit.Policy = "chat"
 			if tc.want != nil {

@@ -122,13 +122,21 @@ func TestDefaultsAreInTheSchema(t *testing.T) {
 		"routingpolicy.spec.recovery.successes":                     `3`,
 		"routingpolicy.spec.retry":                                  `{}`,
 		"routingpolicy.spec.retry.attempts":                         `3`,
+		"routingpolicy.spec.retry.backoff":                          `{}`,
+		"routingpolicy.spec.retry.backoff.base":                     `"250ms"`,
+		"routingpolicy.spec.retry.backoff.max":                      `"5s"`,
+		"routingpolicy.spec.retry.backoff.type":                     `"ExponentialJitter"`,
 		"routingpolicy.spec.retry.deadline":                         `"600s"`,
+		"routingpolicy.spec.retry.onContentFilter":                  `"Return"`,
+		"routingpolicy.spec.retry.scope":                            `"Any"`,
 		"routingpolicy.spec.timeouts":                               `{}`,
 		"routingpolicy.spec.timeouts.clientWrite":                   `"30s"`,
+		"routingpolicy.spec.timeouts.commitAfter":                   `"10s"`,
 		"routingpolicy.spec.timeouts.connect":                       `"2s"`,
 		"routingpolicy.spec.timeouts.firstToken":                    `"30s"`,
 		"routingpolicy.spec.timeouts.idle":                          `"60s"`,
 		"routingpolicy.spec.timeouts.tlsHandshake":                  `"3s"`,
+		"routingpolicy.spec.whenExhausted":                          `"LastResort"`,
 	}
 	got := map[string]string{}
 	walkAll(t, func(kind string, n node) {
