@@ -98,7 +98,7 @@ func Explain(table *routing.Table, state *State, question Question) Answer {
 	}
 	for _, x := range plan.Excluded {
 		message := x.MessageAt(state.now)
-		if words := state.endpoints[x.Endpoint.Index].message; x.Reason == routing.ExcludedBarred && words != "" {
+		if words := state.endpoints[x.Endpoint.Index].message; words != "" && (x.Reason == routing.ExcludedBarred || x.Reason == routing.ExcludedResting) {
 			message += ": " + words
 		}
 		answer.Excluded = append(answer.Excluded, Exclusion{
@@ -106,7 +106,7 @@ func Explain(table *routing.Table, state *State, question Question) Answer {
 			CooldownRemaining: x.Standing.CooldownRemaining(state.now), Limits: state.endpoints[x.Endpoint.Index].limits,
 		})
 	}
-	answer.Notes = notes(policy, state, &plan)
+	answer.Notes = notes(policy, state, &plan, question.Facts.Pinned)
 	return answer
 }
 
@@ -131,10 +131,10 @@ func candidate(policy *routing.Policy, state *State, c *routing.Candidate) Candi
 	return out
 }
 
-func notes(policy *routing.Policy, state *State, plan *routing.Plan) []string {
+func notes(policy *routing.Policy, state *State, plan *routing.Plan, pinned bool) []string {
 	var notes []string
 	for _, c := range plan.Order {
-		if note := state.endpoints[c.Endpoint.Index].note(c.Endpoint.Key.Name, state.now); note != "" {
+		if note := state.endpoints[c.Endpoint.Index].note(c.Endpoint.Key.Name, state.now, pinned, policy.RejectResting); note != "" {
 			notes = append(notes, note)
 		}
 	}
@@ -149,10 +149,19 @@ func notes(policy *routing.Policy, state *State, plan *routing.Plan) []string {
 	if len(plan.Order) > policy.Attempts {
 		notes = append(notes, "There are more endpoints than attempts: the last of them are tried only when earlier ones rest.")
 	}
+	if note := scopeNotes[policy.Scope]; note != "" && len(plan.Order) > 1 {
+		notes = append(notes, note)
+	}
 	if takesTurns(policy, plan) {
 		notes = append(notes, "A RoundRobin tier begins each request at its next endpoint; shown is the first turn.")
 	}
 	return notes
+}
+
+// scopeNotes are what a retry scope makes of an order.
+var scopeNotes = map[routing.RetryScope]string{
+	routing.RetrySameProvider: "retry.scope is SameProvider: after the first attempt only endpoints of the same provider are tried.",
+	routing.RetrySameEndpoint: "retry.scope is SameEndpoint: after the first attempt no other endpoint is tried.",
 }
 
 // takesTurns reports whether the order differs from one request to the next: two candidates of a RoundRobin tier.

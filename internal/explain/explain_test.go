@@ -147,6 +147,72 @@ Notes:
 	}
 }
 
+func TestWhatPoliciesMakeOfTheOrderIsTold(t *testing.T) {
+	now := time.Date(2026, 3, 7, 1, 30, 0, 0, time.UTC)
+	until := &metav1.Time{Time: now.Add(time.Minute)}
+	endpoints := []v1alpha1.ModelEndpoint{
+		judged("a-rests", resting(v1alpha1.DeactivationErrorThreshold, "3 failures in a row", until)),
+		judged("b-ordinary", nil),
+		judged("c-ordinary", nil),
+	}
+	const why = "ErrorThreshold until 2026-03-07T01:31:00Z, for another 1m0s"
+	elsewhere := "is not tried, because the state that the request refers to is at another endpoint"
+	for name, c := range map[string]struct {
+		spec         v1alpha1.RoutingPolicySpec
+		facts        routing.Facts
+		wantOrder    []string
+		wantExcluded []Exclusion
+		wantNotes    []string
+	}{
+		"a policy without a last resort": {
+			spec:      v1alpha1.RoutingPolicySpec{WhenExhausted: v1alpha1.WhenExhaustedReject},
+			wantOrder: []string{"b-ordinary", "c-ordinary"},
+			wantExcluded: []Exclusion{{
+				Endpoint: "a-rests", Tier: 1, Reason: "Resting", CooldownRemaining: "1m0s",
+				Message: "a-rests: is not tried, " + why + ", and the policy has no last resort: 3 failures in a row",
+			}},
+		},
+		"a request that refers to state": {
+			facts:     routing.Facts{Pinned: true},
+			wantOrder: []string{"a-rests"},
+			wantExcluded: []Exclusion{
+				{Endpoint: "b-ordinary", Tier: 1, Reason: "Pinned", Message: "b-ordinary: " + elsewhere},
+				{Endpoint: "c-ordinary", Tier: 1, Reason: "Pinned", Message: "c-ordinary: " + elsewhere},
+			},
+			wantNotes: []string{"a-rests is on standby, " + why + ": 3 failures in a row. It is tried all the same: no other has the state that the request refers to."},
+		},
+		"retries at one endpoint": {
+			spec:         v1alpha1.RoutingPolicySpec{Retry: &v1alpha1.Retry{Scope: v1alpha1.RetrySameEndpoint}},
+			wantOrder:    []string{"b-ordinary", "c-ordinary", "a-rests"},
+			wantExcluded: []Exclusion{},
+			wantNotes: []string{
+				"a-rests is on standby, " + why + ": 3 failures in a row. A verdict about health is advice: it is tried last.",
+				"retry.scope is SameEndpoint: after the first attempt no other endpoint is tried.",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.spec.Models, c.spec.Capability = []string{"chat"}, "chat-completion"
+			policy := v1alpha1.RoutingPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "chat"}, Spec: c.spec}
+			table, _ := Table(endpoints, []v1alpha1.RoutingPolicy{policy})
+			answer := Explain(table, StateOf(table, endpoints, now), Question{Namespace: "ns", Name: "chat", Facts: c.facts})
+			var order []string
+			for _, candidate := range answer.Order {
+				order = append(order, candidate.Endpoint)
+			}
+			if diff := cmp.Diff(c.wantOrder, order); diff != "" {
+				t.Errorf("order (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.wantExcluded, answer.Excluded); diff != "" {
+				t.Errorf("excluded (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.wantNotes, answer.Notes); diff != "" {
+				t.Errorf("notes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestLimitsAreTold(t *testing.T) {
 	now := time.Date(2026, 3, 7, 1, 30, 0, 0, time.UTC)
 	midnight := metav1.NewTime(time.Date(2026, 3, 8, 0, 0, 0, 0, time.UTC))

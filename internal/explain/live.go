@@ -107,12 +107,19 @@ func (s *endpointState) why(now int64) string {
 	return text
 }
 
-// note is a sentence about a candidate that does not simply stand in service; empty for the others.
-func (s *endpointState) note(name string, now int64) string {
-	switch s.standing.Kind {
-	case routing.Resting:
+// note is a sentence about a candidate that does not simply stand in service; empty for the others. It depends on
+// whether the request is bound to the endpoint, and on whether the policy has a last resort.
+func (s *endpointState) note(name string, now int64, pinned, rejects bool) string {
+	switch {
+	case s.standing.Kind == routing.Resting && pinned:
+		return name + " is on standby, " + s.why(now) + ". It is tried all the same: no other has the state that the request refers to."
+	case s.standing.Kind == routing.Resting:
 		return name + " is on standby, " + s.why(now) + ". A verdict about health is advice: it is tried last."
-	case routing.OnTrial:
+	case s.standing.Kind == routing.OnTrial && pinned:
+		return name + " is " + s.why(now) + ". It is tried all the same: no other has the state that the request refers to."
+	case s.standing.Kind == routing.OnTrial && rejects:
+		return name + " is " + s.why(now) + ". It is shown in its place, where that share of the requests finds it; for the others it is left out."
+	case s.standing.Kind == routing.OnTrial:
 		return name + " is " + s.why(now) + ". It is shown in its place, where that share of the requests finds it; for the others it comes after all in service."
 	default:
 		return ""

@@ -82,6 +82,9 @@ func describe(f routing.Facts) string {
 	if f.MaxOutputTokens != 0 {
 		parts = append(parts, fmt.Sprintf("at most %d tokens of output", f.MaxOutputTokens))
 	}
+	if f.Pinned {
+		parts = append(parts, "refers to state at a provider")
+	}
 	return strings.Join(parts, ", ")
 }
 

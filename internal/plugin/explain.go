@@ -26,6 +26,7 @@ type explainFlags struct {
 	stream                 bool
 	features               []string
 	inputTokens, maxTokens int64
+	pinned                 bool
 	output                 string
 }
 
@@ -74,6 +75,7 @@ to nothing, 1 if the question could not be asked.`,
 	f.StringSliceVar(&flags.features, "features", nil, "What the request uses, separated by commas: "+strings.Join(featureNames(), ", "))
 	f.Int64Var(&flags.inputTokens, "input-tokens", 0, "About how many tokens the input has")
 	f.Int64Var(&flags.maxTokens, "max-tokens", 0, "How many tokens the answer may have (default: the request does not say)")
+	f.BoolVar(&flags.pinned, "pinned", false, "The request refers to state at a provider: a file, an earlier response, a conversation")
 	f.StringVarP(&flags.output, "output", "o", "", "json, or nothing for text")
 	return cmd
 }
@@ -124,7 +126,7 @@ func shown(a explain.Answer, keys []routing.Key) []string {
 
 // facts reads the flags.
 func (f *explainFlags) facts() (routing.Facts, error) {
-	facts := routing.Facts{Delivery: routing.Synchronous, InputTokens: f.inputTokens, MaxOutputTokens: f.maxTokens}
+	facts := routing.Facts{Delivery: routing.Synchronous, InputTokens: f.inputTokens, MaxOutputTokens: f.maxTokens, Pinned: f.pinned}
 	if f.stream {
 		facts.Delivery = routing.Streaming
 	}

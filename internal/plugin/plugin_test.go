@@ -151,6 +151,7 @@ func TestOutputs(t *testing.T) {
 	}{
 		{name: "a model name is explained", golden: "chat", arguments: "explain chat -n team-a"},
 		{name: "a request is weighed", golden: "chat-vision", arguments: "explain chat -n team-a --operation chat --stream --features vision,ToolCalling --input-tokens 9000 --max-tokens 600"},
+		{name: "a request that refers to state has one endpoint", golden: "pinned", arguments: "explain chat -n team-a --pinned"},
 		{name: "a capability is explained, and its nearest policy is found", golden: "capability", arguments: "explain code-generation -n team-a"},
 		{name: "another namespace is reached by name", golden: "elsewhere", arguments: "explain team-b/chat -n team-a"},
 		{name: "a bare name does not reach another namespace", golden: "not-elsewhere", arguments: "explain only-b -n team-a", wantCode: ExitNothing},
