@@ -48,7 +48,9 @@ Speed: the flags below, or for one request the header
 or, through a proxy, the same text as metadata.modelsim_timing of the body.
 
 Faults: for one request the header X-Modelsim-Fault (or metadata.modelsim_fault), written name;key=value;…
-Every fault takes delay=DURATION. The names:
+Every fault takes delay=DURATION; those with names in backquotes take NAME=VALUE too. Errors take shape=: openai,
+azure, openrouter, vllm, vllm-old, mistral, anthropic, gemini. What spoils a real answer takes says=: reasoning,
+tool-call, refusal. The names:
 %s
 Rules for many requests, by the control API under /_sim (--control gives it a listener of its own):
   GET  /_sim/state                 counters

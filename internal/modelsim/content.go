@@ -73,10 +73,12 @@ func cutText(text string) []string {
 
 // outcome is what the model says in one choice.
 type outcome struct {
-	tokens []string // of the text, or of the arguments of the call
-	call   *function
-	callID string
-	finish string
+	thoughts []string // tokens of reasoning that can be read
+	tokens   []string // of the text, of the refusal, or of the arguments of the call
+	call     *function
+	callID   string
+	refusal  bool
+	finish   string
 }
 
 // generated is the whole answer of the model, before it is written down as JSON or as a stream.
@@ -84,6 +86,8 @@ type generated struct {
 	choices   []outcome
 	reasoning int // per choice
 	rounds    int // tokens of the longest choice, without reasoning
+	// screened adds what Azure's content filter has to say.
+	screened bool
 }
 
 // generate lets the model think. It is a pure function of the request, the wished length and the configured seed.
@@ -103,6 +107,10 @@ func generate(g *generation, length int) *generated {
 		if tokens := answer.choices[i].tokens; g.maxTokens > 0 && len(tokens) > budget {
 			answer.choices[i].tokens, answer.choices[i].finish = tokens[:budget], finishLength
 		}
+		if g.aloud != "" {
+			// Out of a purse of its own, so that the text behind it is the one without reasoning.
+			answer.choices[i].thoughts = prose(rand.New(rand.NewPCG(g.digest, ^uint64(i))), answer.reasoning)
+		}
 		answer.rounds = max(answer.rounds, len(answer.choices[i].tokens))
 	}
 	return answer
@@ -113,7 +121,11 @@ const (
 	finishStop      = "stop"
 	finishLength    = "length"
 	finishToolCalls = "tool_calls"
+	finishFiltered  = "content_filter"
 )
+
+// apology is what a model says that refuses.
+const apology = "I can't help with that."
 
 // say produces one choice, not yet bounded by max_tokens.
 func (g *generation) say(random *rand.Rand, length int) outcome {
@@ -125,6 +137,8 @@ func (g *generation) say(random *rand.Rand, length int) outcome {
 			finish = finishStop
 		}
 		return outcome{tokens: cutText(instance(random, g.tool.Parameters)), call: g.tool, callID: "call_" + letters(random, 24), finish: finish}
+	case g.refuses:
+		return outcome{tokens: cutText(apology), refusal: true, finish: finishStop}
 	case g.object:
 		return outcome{tokens: cutText(instance(random, g.schema)), finish: finishStop}
 	default:

@@ -78,15 +78,15 @@ type tokenLogprob struct {
 	TopLogprobs []alternative `json:"top_logprobs"`
 }
 
-// chatLogprobs is logprobs of a chat choice.
+// chatLogprobs is logprobs of a chat choice; one of the two is null.
 type chatLogprobs struct {
 	Content []tokenLogprob `json:"content"`
-	Refusal *struct{}      `json:"refusal"` // always null: the model never refuses
+	Refusal []tokenLogprob `json:"refusal"`
 }
 
 // logprobsOf invents probabilities: the model is nearly sure of what it said, less of each alternative.
-func logprobsOf(tokens []string, top int) *chatLogprobs {
-	out := &chatLogprobs{Content: make([]tokenLogprob, len(tokens))}
+func logprobsOf(tokens []string, top int, refusal bool) *chatLogprobs {
+	list := make([]tokenLogprob, len(tokens))
 	for i, token := range tokens {
 		entry := tokenLogprob{alternative: spell(token, 0), TopLogprobs: []alternative{}}
 		for rank := range top {
@@ -96,9 +96,12 @@ func logprobsOf(tokens []string, top int) *chatLogprobs {
 			}
 			entry.TopLogprobs = append(entry.TopLogprobs, spell(other, rank))
 		}
-		out.Content[i] = entry
+		list[i] = entry
 	}
-	return out
+	if refusal {
+		return &chatLogprobs{Refusal: list}
+	}
+	return &chatLogprobs{Content: list}
 }
 
 func spell(token string, rank int) alternative {

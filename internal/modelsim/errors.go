@@ -4,7 +4,6 @@
 package modelsim
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -29,6 +28,12 @@ const (
 	typeOverloaded     = "overloaded_error"
 )
 
+// sayOverloaded is what a server says that has too much to do.
+const sayOverloaded = "Overloaded"
+
+// keyError is where an answer has its error.
+const keyError = "error"
+
 // Error codes that more than one place answers with.
 const (
 	codeInvalidKey    = "invalid_api_key"
@@ -49,7 +54,7 @@ func (e *apiError) body() []byte {
 		Param   *string `json:"param"`
 		Code    *string `json:"code"`
 	}
-	out, err := json.MarshalIndent(map[string]fields{"error": {
+	out, err := json.MarshalIndent(map[string]fields{keyError: {
 		Message: e.message, Type: e.kind, Param: optional(e.param), Code: optional(e.code),
 	}}, "", "    ")
 	if err != nil {
@@ -58,13 +63,15 @@ func (e *apiError) body() []byte {
 	return out
 }
 
-// frame is the error as one line, for the data field of a stream frame.
-func (e *apiError) frame() []byte {
-	var out bytes.Buffer
-	if err := json.Compact(&out, e.body()); err != nil {
-		return []byte("{}") // body always is JSON
+// numbered is the JSON of the answer with the status for its code.
+func (e *apiError) numbered() []byte {
+	type fields struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    int     `json:"code"`
 	}
-	return out.Bytes()
+	return oneLine(map[string]fields{keyError: {e.message, e.kind, optional(e.param), e.status}})
 }
 
 func optional(s string) *string {

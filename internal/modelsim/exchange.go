@@ -102,13 +102,17 @@ func (x *exchange) thinking(tokens int) time.Time {
 	return begin
 }
 
-// thought is how many tokens of a JSON answer have been produced by now: providers bill them to a client that
-// did not wait for the end. Streams keep count in the record.
+// thought is how many tokens that nobody has seen yet have been produced by now: providers bill them to a client
+// that did not wait for the end. They are those of a JSON answer, and the hidden reasoning of a stream, which
+// keeps count of the others in the record.
 func (x *exchange) thought() int {
-	if x.said == nil || x.said.body == nil || x.timing.TokensPerSecond == 0 {
+	if x.said == nil || x.timing.TokensPerSecond == 0 {
 		return 0
 	}
 	whole := x.said.tokens.Completion
+	if x.said.steps != nil {
+		whole = x.said.hidden
+	}
 	done := float64(time.Since(x.thinking(0))) / float64(time.Second) * x.timing.TokensPerSecond
 	return min(max(int(done), 0), whole)
 }
@@ -181,7 +185,7 @@ func (x *exchange) deliver(out *reply) error {
 func (x *exchange) spoilJSON(body []byte) error {
 	switch x.fault.kind.spoil {
 	case spoilErrorFrame:
-		return x.sendWhole(ledger.Aborted, http.StatusOK, contentJSON, errStatus(http.StatusInternalServerError).body())
+		return x.sendWhole(ledger.Aborted, http.StatusOK, contentJSON, x.fault.error(x, x.fault.code).body)
 	case spoilGarbage:
 		return x.sendWhole(ledger.Aborted, http.StatusOK, contentJSON, append([]byte("<<garbage>> "), body...))
 	case spoilEmpty:
@@ -193,7 +197,9 @@ func (x *exchange) spoilJSON(body []byte) error {
 			return err
 		}
 		return x.resetLater(false)
-	case spoilNothing, spoilHang, spoilPings:
+	case spoilSilent:
+		return x.lateJSON(body)
+	case spoilNothing, spoilHang, spoilPings, spoilSlow:
 	}
 	return x.whole(http.StatusOK, contentJSON, body)
 }
@@ -227,6 +233,24 @@ func (x *exchange) halfJSON(body []byte) error {
 		return err
 	}
 	return x.send(body[half:])
+}
+
+// lateJSON sends blank lines until it is time for the body, as DeepSeek does to keep a connection open.
+func (x *exchange) lateJSON(body []byte) error {
+	s := &streaming{exchange: x}
+	if err := s.head(contentJSON); err != nil {
+		return err
+	}
+	if err := s.keepAlive("\n"); err != nil {
+		return err
+	}
+	if err := x.book(ledger.Finished); err != nil {
+		return err
+	}
+	if err := s.frame(string(body)); err != nil {
+		return err
+	}
+	return s.end()
 }
 
 // send writes and flushes.

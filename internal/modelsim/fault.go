@@ -23,11 +23,15 @@ type Fault struct {
 
 	// The parameters; each kind says which of them it reads.
 	delay, wait, pause time.Duration
-	after              int
+	after, count       int
 	how                string
 	forms              []string
 	body, to, param    string
 	role               bool
+	// says is what the model says, field where its reasoning is written, finish why it ends.
+	says, field, finish string
+	// code is which error it is, shape whose.
+	code, shape string
 }
 
 // Parameters that several faults have. Delay is one of all.
@@ -35,7 +39,16 @@ const (
 	keyDelay = "delay"
 	keyWait  = "wait"
 	keyAfter = "after"
+	keyPause = "pause"
+	keyRole  = "role"
+	keySays  = "says"
+	keyForm  = "form"
+	keyCode  = "code"
+	keyShape = "shape"
 )
+
+// defaultPause is the time between one and the next of what a fault does again and again.
+const defaultPause = time.Second
 
 // How a connection is severed.
 const (
@@ -58,6 +71,7 @@ const (
 	formDate    = "date"     // Retry-After: Wed, 21 Oct 2026 07:28:00 GMT
 	formMillis  = "ms"       // retry-after-ms: 20000
 	formReset   = faultReset // x-ratelimit-reset-requests: 20s
+	formNone    = "none"
 )
 
 // faultKind is what a name stands for.
@@ -68,6 +82,10 @@ type faultKind struct {
 	answer func(x *exchange, f *Fault) error
 	// spoil names what spoils it; the zero value where answer is set.
 	spoil spoilage
+	// says is what the model says; empty leaves it to the model, or to the parameter of that name.
+	says string
+	// shapes are the shapes that it has, where those are not all.
+	shapes []string
 }
 
 // spoilage is how the delivery of a real answer goes wrong.
@@ -84,71 +102,83 @@ const (
 	spoilPings
 	spoilEmpty
 	spoilResetAfter
+	spoilSilent
+	spoilSlow
 )
 
 // faultReset is also the word for it in orders to connections.
 const faultReset = "reset"
 
-// faultKinds are the faults by name; every status from 200 to 599 is one too, see statusFault.
-var faultKinds = map[string]*faultKind{
-	faultReset:         {summary: "RST before any byte of the answer", answer: answerSevered(howRST)},
-	"close":            {summary: "FIN before any byte of the answer", answer: answerSevered(howFIN)},
-	"reset-after":      {summary: "the whole answer, then RST on the idle connection, `wait` later", params: []string{keyWait}, spoil: spoilResetAfter},
-	"hang":             {summary: "no head for `wait` (without it: until the client leaves)", params: []string{keyWait}, spoil: spoilHang},
-	"hang-body":        {summary: "a head, then nothing for `wait`", params: []string{keyWait}, spoil: spoilHangBody},
-	"stall":            {summary: "nothing for `wait` once `after` contents were sent; after=0: role first, then silence", params: []string{keyAfter, keyWait}, spoil: spoilStall},
-	"cut":              {summary: "the answer ends after `after` contents (JSON: in the middle), `how`: fin, rst, clean", params: []string{keyAfter, "how"}, spoil: spoilCut},
-	"error-frame":      {summary: "an error frame after `after` contents of a 200 stream, then the end", params: []string{keyAfter}, spoil: spoilErrorFrame},
-	"garbage":          {summary: "a frame that is no JSON after `after` contents, then the rest", params: []string{keyAfter}, spoil: spoilGarbage},
-	"pings":            {summary: "comment frames every `pause` (1s) before the first content, and between contents", params: []string{"pause"}, spoil: spoilPings},
-	"empty-stream":     {summary: "a 200 stream without content and terminal marker; role=true sends the role first", params: []string{"role"}, spoil: spoilEmpty},
-	"rate-limit":       {summary: "429 that asks to wait `wait` (20s) in the `form`s seconds, date, ms, reset (comma separated; none)", params: []string{keyWait, "form"}, answer: answerRateLimit},
-	"redirect":         {summary: "307 to `to` (/elsewhere)", params: []string{"to"}, answer: answerRedirect},
-	"html":             {summary: "200 with a page of HTML", answer: answerStatus(http.StatusOK, bodyHTML)},
-	"empty":            {summary: "200 with an empty body", answer: answerStatus(http.StatusOK, bodyEmpty)},
-	"error-in-200":     {summary: "200 whose JSON is an error object", answer: answerErrorIn200},
-	"unauthorized":     {summary: "401 invalid_api_key", answer: answerError(errBadKey)},
-	"payment-required": {summary: "402 insufficient balance", answer: answerError(errBalance)},
-	"quota":            {summary: "429 insufficient_quota", answer: answerError(errQuota)},
-	"credit-balance":   {summary: "400 whose message says that the credit balance is too low", answer: answerError(errCredit)},
-	"flagged":          {summary: "403: the input was flagged", answer: answerError(errFlagged)},
-	"region":           {summary: "403 unsupported_country_region_territory", answer: answerError(errRegion)},
-	"model-forbidden":  {summary: "403: the project has no access to the model", answer: answerError(errModelForbidden)},
-	"model-not-found":  {summary: "404 model_not_found", answer: answerError(func(x *exchange, _ *Fault) *apiError { return errUnknownModel(x.record.Model) })},
-	"context-length": {summary: "400 context_length_exceeded", answer: answerError(func(x *exchange, _ *Fault) *apiError {
-		w := x.sim.config.ContextWindow
-		return errContextLength(w, w+1)
-	})},
-	"content-filter":    {summary: "400 content_filter", answer: answerError(errContentFilter)},
-	"unsupported-param": {summary: "400 unsupported_parameter about `param` (stream_options)", params: []string{"param"}, answer: answerError(errUnsupported)},
-}
+// faultKinds are the faults by name, with the errors of errorKinds; every status from 200 to 599 is one too, see
+// statusFault.
+var faultKinds = withErrors(map[string]*faultKind{
+	faultReset:       {summary: "RST before any byte of the answer", answer: answerSevered(howRST)},
+	"close":          {summary: "FIN before any byte of the answer", answer: answerSevered(howFIN)},
+	"reset-after":    {summary: "the whole answer, then RST on the idle connection, `wait` later", params: []string{keyWait}, spoil: spoilResetAfter},
+	"hang":           {summary: "no head for `wait` (without it: until the client leaves), then the answer", params: []string{keyWait, keySays}, spoil: spoilHang},
+	"hang-body":      {summary: "a head, then nothing for `wait`", params: []string{keyWait, keySays}, spoil: spoilHangBody},
+	"stall":          {summary: "nothing for `wait` once `after` contents were sent; after=0: role first, then silence", params: []string{keyAfter, keyWait, keySays}, spoil: spoilStall},
+	"silent":         {summary: "comments (JSON: blank lines) every `pause` (1s) for `wait` (without it: until the client leaves), then the answer; role=true sends the role first", params: []string{keyWait, keyPause, keyRole, keySays}, spoil: spoilSilent},
+	"slow":           {summary: "`pause` (1s) between the contents of a stream", params: []string{keyPause, keySays}, spoil: spoilSlow},
+	"cut":            {summary: "the answer ends after `after` contents (JSON: in the middle), `how`: fin, rst, clean", params: []string{keyAfter, "how", keySays}, spoil: spoilCut},
+	"error-frame":    {summary: "an error frame after `after` contents of a 200 stream, then the end; `code` (500) is a status or an error's name", params: []string{keyAfter, keyCode, keyShape, keySays}, spoil: spoilErrorFrame},
+	"garbage":        {summary: "a frame that is no JSON after `after` contents, then the rest", params: []string{keyAfter, keySays}, spoil: spoilGarbage},
+	"pings":          {summary: "comment frames every `pause` (1s) before the first content, and between contents", params: []string{keyPause, keySays}, spoil: spoilPings},
+	"empty-stream":   {summary: "a 200 stream without content and terminal marker; role=true sends the role first", params: []string{keyRole}, spoil: spoilEmpty},
+	"reasoning":      {summary: "reasoning of `count` (4) tokens before the text, in the `field` reasoning_content or reasoning", params: []string{"count", "field"}, says: sayReasoning},
+	"tool-call":      {summary: "a call of the first tool (without tools: of get_weather) instead of a text", says: sayToolCall},
+	"refusal":        {summary: "a refusal instead of a text", says: sayRefusal},
+	"filtered":       {summary: "the answer ends after `after` contents with finish_reason content_filter; shape=azure adds what Azure's filter says", params: []string{keyAfter, keyShape}, says: sayFiltered, shapes: []string{shapeOpenAI, shapeAzure}},
+	"empty-answer":   {summary: "a whole answer without content; `finish`: stop, or length, with all tokens spent on hidden reasoning", params: []string{"finish"}, says: sayNothing},
+	"redirect":       {summary: "307 to `to` (/elsewhere)", params: []string{"to"}, answer: answerRedirect},
+	"html":           {summary: "200 with a page of HTML", answer: answerStatus(http.StatusOK, bodyHTML)},
+	"empty":          {summary: "200 with an empty body", answer: answerStatus(http.StatusOK, bodyEmpty)},
+	"error-in-200":   {summary: "200 whose JSON is an error object; `code` (500) is a status or an error's name", params: []string{keyCode, keyShape}, answer: answerErrorIn200},
+	"stream-options": {summary: "400 (mistral, unnamed: 422) about stream_options, for requests that have it; shape=unnamed names no field", params: []string{keyShape}, answer: answerStreamOptions, shapes: streamOptionsShapes},
+})
 
 // paramReaders read the parameters by name.
 var paramReaders = map[string]func(f *Fault, value string) error{
 	keyDelay: func(f *Fault, v string) error { return readDuration(&f.delay, v) },
 	keyWait:  func(f *Fault, v string) error { return readDuration(&f.wait, v) },
-	"pause":  func(f *Fault, v string) error { return readDuration(&f.pause, v) },
-	keyAfter: func(f *Fault, v string) (err error) {
-		if f.after, err = strconv.Atoi(v); err != nil || f.after < 0 {
-			return errors.New("write a whole number from 0")
-		}
-		return nil
-	},
-	"how":  func(f *Fault, v string) error { return readOne(&f.how, v, howFIN, howRST, howClean) },
-	"body": func(f *Fault, v string) error { return readOne(&f.body, v, bodyOpenAI, bodyHTML, bodyText, bodyEmpty) },
-	"form": func(f *Fault, v string) error {
+	keyPause: func(f *Fault, v string) error { return readDuration(&f.pause, v) },
+	keyAfter: func(f *Fault, v string) error { return readCount(&f.after, v) },
+	"count":  func(f *Fault, v string) error { return readCount(&f.count, v) },
+	"how":    func(f *Fault, v string) error { return readOne(&f.how, v, howFIN, howRST, howClean) },
+	"body":   func(f *Fault, v string) error { return readOne(&f.body, v, bodyOpenAI, bodyHTML, bodyText, bodyEmpty) },
+	keyForm: func(f *Fault, v string) error {
 		f.forms = nil
 		for form := range strings.SplitSeq(v, ",") {
-			if err := readOne(&form, form, formSeconds, formDate, formMillis, formReset, "none"); err != nil {
+			if err := readOne(&form, form, formSeconds, formDate, formMillis, formReset, formNone); err != nil {
 				return err
 			}
 			f.forms = append(f.forms, form)
 		}
 		return nil
 	},
-	"to":    func(f *Fault, v string) error { f.to = v; return nil },
-	"param": func(f *Fault, v string) error { f.param = v; return nil },
-	"role": func(f *Fault, v string) (err error) {
+	"to":     func(f *Fault, v string) error { f.to = v; return nil },
+	"param":  func(f *Fault, v string) error { f.param = v; return nil },
+	keySays:  func(f *Fault, v string) error { return readOne(&f.says, v, sayReasoning, sayToolCall, sayRefusal) },
+	"field":  func(f *Fault, v string) error { return readOne(&f.field, v, fieldReasoningContent, fieldReasoning) },
+	"finish": func(f *Fault, v string) error { return readOne(&f.finish, v, finishStop, finishLength) },
+	keyShape: func(f *Fault, v string) error {
+		known := f.kind.shapes
+		if known == nil {
+			known = shapeNames
+		}
+		return readOne(&f.shape, v, known...)
+	},
+	keyCode: func(f *Fault, v string) error {
+		f.code = v
+		if status, err := strconv.Atoi(v); err == nil && status >= 400 && status <= 599 {
+			return nil
+		}
+		if _, ok := errorKinds[v]; !ok {
+			return fmt.Errorf("write a status from 400 to 599, or one of %s", strings.Join(slices.Sorted(maps.Keys(errorKinds)), ", "))
+		}
+		return nil
+	},
+	keyRole: func(f *Fault, v string) (err error) {
 		if f.role, err = strconv.ParseBool(v); err != nil {
 			return errors.New("write true or false")
 		}
@@ -162,6 +192,16 @@ func readDuration(out *time.Duration, value string) error {
 		return errors.New("write a duration such as 250ms or 2s")
 	}
 	*out = duration
+	return nil
+}
+
+// maxCount is the longest answer that Timing allows, too.
+const maxCount = 1_000_000
+
+func readCount(out *int, value string) (err error) {
+	if *out, err = strconv.Atoi(value); err != nil || *out < 0 || *out > maxCount {
+		return errors.New("write a whole number from 0 to 1000000")
+	}
 	return nil
 }
 
@@ -181,7 +221,10 @@ func ParseFault(text string) (*Fault, error) {
 	if name == "" || name == "ok" {
 		return nil, nil //nolint:nilnil // no fault is what was asked for
 	}
-	fault := &Fault{text: text, kind: faultKinds[name], how: howFIN, forms: []string{formSeconds, formMillis, formReset}, body: bodyOpenAI}
+	fault := &Fault{
+		text: text, kind: faultKinds[name], code: "500", how: howFIN, forms: []string{formSeconds, formMillis, formReset}, body: bodyOpenAI,
+		count: someThoughts, field: fieldReasoningContent, finish: finishStop, shape: shapeOpenAI, pause: defaultPause,
+	}
 	if status, err := strconv.Atoi(name); err == nil && status >= 200 && status <= 599 {
 		fault.kind, fault.status = statusFault, status
 	}
@@ -213,6 +256,10 @@ func (f *Fault) String() string {
 
 // spoils says whether the fault is this way of spoiling an answer.
 func (f *Fault) spoils(how spoilage) bool { return f != nil && f.kind.spoil == how }
+
+// every is the time between one and the next of what the fault does again and again. It is never so short that
+// nothing else is done.
+func (f *Fault) every() time.Duration { return max(f.pause, time.Millisecond) }
 
 // Faults describes every fault in one line each, for people.
 func Faults() string {

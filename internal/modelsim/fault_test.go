@@ -43,6 +43,9 @@ func TestFaultsThatAnswer(t *testing.T) {
 		{fault: "content-filter", wantStatus: 400, wantCode: "content_filter"},
 		{fault: "unsupported-param", wantStatus: 400, wantCode: "unsupported_parameter", wantBody: "'stream_options'"},
 		{fault: "unsupported-param;param=top_p", wantStatus: 400, wantCode: "unsupported_parameter", wantBody: "'top_p'"},
+		{fault: "model-gone", wantStatus: 410, wantCode: "model_deprecated", wantBody: "sim-large"},
+		{fault: "overloaded", wantStatus: 529, wantBody: "overloaded_error"},
+		{fault: "429;shape=azure", wantStatus: 429, wantBody: "exceeded call rate limit"},
 		{fault: "408", wantStatus: 408, wantBody: "invalid_request_error"},
 		{fault: "409", wantStatus: 409, wantBody: "invalid_request_error"},
 		{fault: "413", wantStatus: 413, wantCode: "request_too_large"},
@@ -168,6 +171,8 @@ func TestFaultsThatSpoil(t *testing.T) {
 		{name: "a stream cut behind its last content", fault: "cut;after=99;how=clean", stream: true, wantStatus: 200, wantContents: 6, wantTokens: 6, wantEvents: []ledger.Event{accepted, head, progress, progress, progress, progress, progress, progress, ledger.Aborted}},
 		{name: "an error frame before content", fault: "error-frame", stream: true, wantStatus: 200, wantTail: `"type":"server_error","param":null,"code":null}}`, wantEvents: []ledger.Event{accepted, head, ledger.Aborted}},
 		{name: "an error frame after content", fault: "error-frame;after=1", stream: true, wantStatus: 200, wantContents: 1, wantTokens: 1, wantTail: `"type":"server_error","param":null,"code":null}}`, wantEvents: []ledger.Event{accepted, head, progress, ledger.Aborted}},
+		{name: "an overload after content", fault: "error-frame;after=2;code=overloaded", stream: true, wantStatus: 200, wantContents: 2, wantTokens: 2, wantTail: `"type":"overloaded_error"`, wantEvents: []ledger.Event{accepted, head, progress, progress, ledger.Aborted}},
+		{name: "a cut in the reasoning", fault: "cut;after=2;says=reasoning", stream: true, wantErr: io.ErrUnexpectedEOF, wantStatus: 200, wantTokens: 2, wantEvents: []ledger.Event{accepted, head, progress, progress, ledger.Aborted}},
 		{name: "an empty stream", fault: "empty-stream", stream: true, wantStatus: 200, wantEvents: []ledger.Event{accepted, head, ledger.Aborted}},
 		{name: "a stream of a role only", fault: "empty-stream;role=true", stream: true, wantStatus: 200, wantTail: `"role":"assistant"`, wantEvents: []ledger.Event{accepted, head, ledger.Aborted}},
 		{name: "a garbage frame among the others", fault: "garbage;after=3", stream: true, wantStatus: 200, wantContents: 6, wantTokens: 6, wantTail: "[DONE]", wantEvents: []ledger.Event{accepted, head, progress, progress, progress, progress, progress, progress, ledger.Finished}},
@@ -349,12 +354,17 @@ func TestFaultTexts(t *testing.T) {
 		{"blanks are allowed", " cut ; after=3 ; how=rst ", ""},
 		{"an unknown name lists the known ones", "explode", "write a status from 200 to 599, ok, or one of close, content-filter"},
 		{"a status out of range is unknown", "600", "unknown"},
-		{"a parameter of another fault is refused", "cut;form=ms", `it has no parameter "form"; it has delay, after, how`},
+		{"a parameter of another fault is refused", "cut;form=ms", `it has no parameter "form"; it has delay, after, how, says`},
 		{"a duration needs a unit", "hang;wait=5", "write a duration such as 250ms"},
 		{"a negative duration is refused", "hang;wait=-5s", "write a duration"},
 		{"a negative count is refused", "cut;after=-1", "write a whole number from 0"},
+		{"a count has an end", "reasoning;count=1000001", "write a whole number from 0 to 1000000"},
 		{"an unknown way to cut is refused", "cut;how=axe", "write one of fin, rst, clean"},
 		{"an unknown form is refused", "rate-limit;form=ms,smoke", "write one of seconds, date, ms, reset, none"},
+		{"an error in a stream has a name or a status", "error-frame;code=200", "write a status from 400 to 599, or one of content-filter, context-length"},
+		{"an error has the shape of a provider", "rate-limit;shape=round", "write one of openai, azure, openrouter"},
+		{"a filtered answer has fewer shapes", "filtered;shape=gemini", "write one of openai, azure"},
+		{"a model says what models say", "cut;says=nothing", "write one of reasoning, tool-call, refusal"},
 		{"a boolean is a boolean", "empty-stream;role=maybe", "write true or false"},
 	}
 	for _, tt := range tests {
@@ -368,7 +378,7 @@ func TestFaultTexts(t *testing.T) {
 }
 
 func FuzzParseFault(f *testing.F) {
-	for _, seed := range []string{"", "ok", "503;body=html", "cut;after=2;how=rst", "rate-limit;wait=2s;form=ms,date", ";;=;"} {
+	for _, seed := range []string{"", "ok", "503;body=html", "cut;after=2;how=rst", "rate-limit;wait=2s;form=ms,date", "error-frame;code=quota;shape=gemini;says=refusal", ";;=;"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -401,7 +411,7 @@ func TestEveryFaultIsTested(t *testing.T) {
 	// The lists above are written by hand; this keeps a new fault from having no test.
 	tested := "unauthorized payment-required quota credit-balance flagged region model-forbidden model-not-found context-length content-filter " +
 		"unsupported-param redirect html empty error-in-200 rate-limit reset close cut error-frame garbage empty-stream hang hang-body stall " +
-		"reset-after pings 200"
+		"reset-after pings empty-answer filtered model-gone overloaded reasoning refusal silent slow stream-options tool-call unavailable 200"
 	for line := range strings.SplitSeq(strings.TrimSpace(modelsim.Faults()), "\n") {
 		if name := strings.Fields(line)[0]; !slices.Contains(strings.Fields(tested), name) {
 			t.Errorf("fault %s has no test", name)

@@ -4,6 +4,7 @@
 package modelsim
 
 import (
+	"encoding/json"
 	"hash/fnv"
 	"iter"
 	"strconv"
@@ -20,6 +21,8 @@ type reply struct {
 	// tokens is what the whole answer uses, reasoning and rounds (tokens one after the other) how long it takes.
 	tokens            ledger.Tokens
 	reasoning, rounds int
+	// hidden is as much of the reasoning as cannot be read.
+	hidden int
 }
 
 // stepKind says what a step of a stream is for.
@@ -28,18 +31,22 @@ type stepKind uint8
 // The kinds, in the order in which a stream has them.
 const (
 	stepRole stepKind = iota
+	stepThought
 	stepContent
 	stepFinish // finish reasons; what has been used is final from here on
 	stepUsage
 	stepDone
 )
 
+// says says whether a step has tokens that can be read.
+func (k stepKind) says() bool { return k == stepThought || k == stepContent }
+
 // step is one write to a stream: frames ready to send. The bytes are valid until the next step.
 type step struct {
 	kind  stepKind
 	bytes []byte
-	// completion is how many tokens have been produced when these bytes are sent, reasoning included.
-	completion int
+	// completion is how many tokens have been produced when these bytes are sent; reasoning is part of it.
+	completion, reasoning int
 }
 
 // identity is what all frames of an answer share.
@@ -64,7 +71,10 @@ func render(g *generation, who identity, answer *generated, cached int) *reply {
 	for _, choice := range answer.choices {
 		tokens.Completion += len(choice.tokens)
 	}
-	out := &reply{tokens: tokens, reasoning: answer.reasoning, rounds: answer.rounds}
+	out := &reply{tokens: tokens, reasoning: answer.reasoning, rounds: answer.rounds, hidden: answer.reasoning}
+	if g.aloud != "" {
+		out.hidden = 0
+	}
 	switch {
 	case g.stream:
 		out.steps = (&streamWriter{g: g, who: who, answer: answer, tokens: tokens}).steps
@@ -89,11 +99,14 @@ type toolCall struct {
 
 // chatMessage is what the assistant says. Content is null beside tool calls, never absent: clients read the field.
 type chatMessage struct {
-	Role        string     `json:"role"`
-	Content     *string    `json:"content"`
-	ToolCalls   []toolCall `json:"tool_calls,omitempty"`
-	Refusal     *string    `json:"refusal"`
-	Annotations []struct{} `json:"annotations"` // always empty: the model cites nothing
+	Role    string  `json:"role"`
+	Content *string `json:"content"`
+	// One of these, at providers that show it.
+	ReasoningContent string     `json:"reasoning_content,omitempty"`
+	Reasoning        string     `json:"reasoning,omitempty"`
+	ToolCalls        []toolCall `json:"tool_calls,omitempty"`
+	Refusal          *string    `json:"refusal"`
+	Annotations      []struct{} `json:"annotations"` // always empty: the model cites nothing
 }
 
 // chatChoice is one of the n answers; logprobs is null unless asked for.
@@ -102,6 +115,8 @@ type chatChoice struct {
 	Message      chatMessage   `json:"message"`
 	Logprobs     *chatLogprobs `json:"logprobs"`
 	FinishReason string        `json:"finish_reason"`
+	// Azure's.
+	FilterResults json.RawMessage `json:"content_filter_results,omitempty"`
 }
 
 // chatCompletion is a whole chat answer.
@@ -114,6 +129,8 @@ type chatCompletion struct {
 	Usage             *usage       `json:"usage"`
 	ServiceTier       string       `json:"service_tier"`
 	SystemFingerprint string       `json:"system_fingerprint"`
+	// Azure's.
+	PromptFilterResults json.RawMessage `json:"prompt_filter_results,omitempty"`
 }
 
 // chatBody writes a chat answer, indented as OpenAI sends it: whoever scans it for usage must cope with blanks.
@@ -123,22 +140,42 @@ func chatBody(g *generation, who identity, answer *generated, tokens ledger.Toke
 		Usage: usageOf(tokens), ServiceTier: g.serviceTier, SystemFingerprint: fingerprint(who.model),
 		Choices: make([]chatChoice, len(answer.choices)),
 	}
+	if answer.screened {
+		out.PromptFilterResults = json.RawMessage(promptFilterResults)
+	}
 	for i, said := range answer.choices {
-		text := strings.Join(said.tokens, "")
-		choice := chatChoice{Index: i, FinishReason: said.finish, Message: chatMessage{Role: roleAssistant, Annotations: []struct{}{}}}
-		if said.call != nil {
-			call := toolCall{ID: said.callID, Type: kindFunction}
-			call.Function.Name, call.Function.Arguments = said.call.Name, text
-			choice.Message.ToolCalls = []toolCall{call}
-		} else {
-			choice.Message.Content = &text
-		}
+		choice := chatChoice{Index: i, FinishReason: said.finish, Message: said.message(g.aloud)}
 		if g.logprobs {
-			choice.Logprobs = logprobsOf(said.tokens, g.topLogprobs)
+			choice.Logprobs = logprobsOf(said.tokens, g.topLogprobs, said.refusal)
+		}
+		if answer.screened {
+			choice.FilterResults = json.RawMessage(filterResults)
 		}
 		out.Choices[i] = choice
 	}
 	return marshal(out, "  ")
+}
+
+// message is what was said as a whole message.
+func (o *outcome) message(aloud string) chatMessage {
+	message, text := chatMessage{Role: roleAssistant, Annotations: []struct{}{}}, strings.Join(o.tokens, "")
+	switch {
+	case o.call != nil:
+		call := toolCall{ID: o.callID, Type: kindFunction}
+		call.Function.Name, call.Function.Arguments = o.call.Name, text
+		message.ToolCalls = []toolCall{call}
+	case o.refusal:
+		message.Refusal = &text
+	default:
+		message.Content = &text
+	}
+	switch aloud {
+	case fieldReasoningContent:
+		message.ReasoningContent = strings.Join(o.thoughts, "")
+	case fieldReasoning:
+		message.Reasoning = strings.Join(o.thoughts, "")
+	}
+	return message
 }
 
 // textLogprobs is the older shape of logprobs, parallel lists instead of a list of objects.
@@ -206,53 +243,94 @@ type streamWriter struct {
 
 	head []byte // of every frame, up to the choices
 	buf  []byte
+	// completion and reasoning are how many tokens have been produced.
+	completion, reasoning int
+	yield                 func(step) bool
 }
 
 // steps yields the stream in the order in which OpenAI sends it.
 func (s *streamWriter) steps(yield func(step) bool) {
-	s.head = s.frameHead()
-	// Reasoning has been paid for when the first content comes, so the count begins with it.
-	completion := s.tokens.Reasoning
-	send := func(kind stepKind) bool {
-		ok := yield(step{kind: kind, bytes: s.buf, completion: completion})
-		s.buf = s.buf[:0]
-		return ok
-	}
-	if s.g.chat {
-		for i := range s.answer.choices {
-			s.roleFrame(i)
-		}
-		if !send(stepRole) {
-			return
-		}
-	}
-	// The choices are produced side by side: a round is one token of each that is not at its end yet.
-	for round := range s.answer.rounds {
-		for i, choice := range s.answer.choices {
-			if round < len(choice.tokens) {
-				completion++
-				s.tokenFrame(i, choice.tokens[round])
-			}
-		}
-		if !send(stepContent) {
-			return
-		}
+	s.head, s.yield = s.frameHead(), yield
+	if !s.begin() || !s.thoughts() || !s.contents() {
+		return
 	}
 	// All finish together, in frames of their own: no frame has both content and a finish reason.
 	for i, choice := range s.answer.choices {
 		s.finishFrame(i, choice.finish)
 	}
-	if !send(stepFinish) {
+	if !s.send(stepFinish) {
 		return
 	}
 	if s.g.includeUsage {
 		s.usageFrame()
-		if !send(stepUsage) {
+		if !s.send(stepUsage) {
 			return
 		}
 	}
 	s.buf = append(s.buf, "data: [DONE]\n\n"...)
-	send(stepDone)
+	s.send(stepDone)
+}
+
+// send yields what was written so far as one step; it says whether there is to be another.
+func (s *streamWriter) send(kind stepKind) bool {
+	ok := s.yield(step{kind: kind, bytes: s.buf, completion: s.completion, reasoning: s.reasoning})
+	s.buf = s.buf[:0]
+	return ok
+}
+
+// begin sends what comes before anything is said. Each of it is a step of its own, so that a fault may strike
+// behind the first.
+func (s *streamWriter) begin() bool {
+	if s.answer.screened {
+		s.screenFrame()
+		if !s.send(stepRole) {
+			return false
+		}
+	}
+	if !s.g.chat {
+		return true
+	}
+	for i := range s.answer.choices {
+		s.roleFrame(i)
+	}
+	return s.send(stepRole)
+}
+
+// thoughts sends the reasoning, when it can be read. Reasoning that cannot has been paid for when the first
+// content comes.
+func (s *streamWriter) thoughts() bool {
+	if s.g.aloud == "" {
+		s.completion, s.reasoning = s.tokens.Reasoning, s.tokens.Reasoning
+		return true
+	}
+	for round := range s.answer.reasoning {
+		for i, choice := range s.answer.choices {
+			s.completion++
+			s.reasoning++
+			s.thoughtFrame(i, choice.thoughts[round])
+		}
+		if !s.send(stepThought) {
+			return false
+		}
+	}
+	return true
+}
+
+// contents sends what is said. The choices are produced side by side: a round is one token of each that is not
+// at its end yet.
+func (s *streamWriter) contents() bool {
+	for round := range s.answer.rounds {
+		for i, choice := range s.answer.choices {
+			if round < len(choice.tokens) {
+				s.completion++
+				s.tokenFrame(i, choice.tokens[round])
+			}
+		}
+		if !s.send(stepContent) {
+			return false
+		}
+	}
+	return true
 }
 
 // frameHead writes what every frame begins with. Frames are put together by hand because a stream at full speed
@@ -322,34 +400,52 @@ func (s *streamWriter) roleFrame(index int) {
 	s.end("", 8)
 }
 
-// tokenFrame is one token: of the text, or of the arguments of a call.
+// thoughtFrame is one token of the reasoning.
+func (s *streamWriter) thoughtFrame(index int, token string) {
+	s.open(index)
+	s.delta(s.g.aloud, token)
+	s.buf = append(s.buf, `,"logprobs":null`...)
+	s.end("", 16-len(token))
+}
+
+// delta is a delta of one text.
+func (s *streamWriter) delta(field, token string) {
+	s.buf = append(s.buf, `"delta":{"`...)
+	s.buf = append(s.buf, field...)
+	s.buf = append(s.buf, `":`...)
+	s.buf = appendString(s.buf, token)
+	s.buf = append(s.buf, '}')
+}
+
+// tokenFrame is one token: of the text, of a refusal, or of the arguments of a call.
 func (s *streamWriter) tokenFrame(index int, token string) {
 	s.open(index)
+	said := &s.answer.choices[index]
 	switch {
 	case !s.g.chat:
 		s.buf = append(s.buf, `"text":`...)
 		s.buf = appendString(s.buf, token)
-	case s.answer.choices[index].call != nil:
+	case said.call != nil:
 		s.buf = append(s.buf, `"delta":{"tool_calls":[{"index":0,"function":{"arguments":`...)
 		s.buf = appendString(s.buf, token)
 		s.buf = append(s.buf, `}}]}`...)
+	case said.refusal:
+		s.delta("refusal", token)
 	default:
-		s.buf = append(s.buf, `"delta":{"content":`...)
-		s.buf = appendString(s.buf, token)
-		s.buf = append(s.buf, '}')
+		s.delta("content", token)
 	}
-	s.logprobs(token)
+	s.logprobs(token, said.refusal)
 	s.end("", 16-len(token))
 }
 
 // logprobs writes the logprobs of one token; the field is there, as null, when nobody asked.
-func (s *streamWriter) logprobs(token string) {
+func (s *streamWriter) logprobs(token string, refusal bool) {
 	s.buf = append(s.buf, `,"logprobs":`...)
 	switch {
 	case !s.g.logprobs:
 		s.buf = append(s.buf, "null"...)
 	case s.g.chat:
-		s.buf = append(s.buf, marshal(logprobsOf([]string{token}, s.g.topLogprobs), "")...)
+		s.buf = append(s.buf, marshal(logprobsOf([]string{token}, s.g.topLogprobs, refusal), "")...)
 	default:
 		s.buf = append(s.buf, marshal(textLogprobsOf([]string{token}), "")...)
 	}
@@ -367,8 +463,16 @@ func (s *streamWriter) finishFrame(index int, finish string) {
 	} else {
 		s.buf = append(s.buf, `"text":""`...)
 	}
+	if s.answer.screened {
+		s.buf = append(s.buf, `,"content_filter_results":`+filterResults...)
+	}
 	s.buf = append(s.buf, `,"logprobs":null`...)
 	s.end(finish, 4)
+}
+
+// screenFrame is the frame that Azure sends before all others, about the prompt. It has no choices.
+func (s *streamWriter) screenFrame() {
+	s.buf = append(s.buf, `data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":`+promptFilterResults+"}\n\n"...)
 }
 
 // usageFrame is the frame behind all choices that stream_options.include_usage asks for; its choices are empty.

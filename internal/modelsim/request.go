@@ -182,10 +182,16 @@ type generation struct {
 	logprobs     bool
 	topLogprobs  int
 	reasoning    int // tokens the model would like to think
+	// aloud is the field in which the reasoning can be read; empty hides it, as OpenAI does.
+	aloud string
+	// refuses has the model refuse.
+	refuses bool
 	// A model that may call a function ("auto") answers with text here, so that tests decide which they get.
 	// tool is the function the model must call; nil answers with text. toolNamed: the request named it.
 	tool      *function
 	toolNamed bool
+	// offered are the functions it may call.
+	offered []function
 	// object asks for JSON; schema, when there is one, for JSON that fits it.
 	object bool
 	schema json.RawMessage
@@ -292,6 +298,9 @@ func (p *params) tools(g *generation) {
 		Function function `json:"function"`
 	}
 	p.read("tools", "an array of objects", &tools)
+	for i := range tools {
+		g.offered = append(g.offered, tools[i].Function)
+	}
 	g.promptTokens += len(p.raw["tools"]) / bytesPerToken
 	if !p.has("tool_choice") || p.err != nil {
 		return
@@ -304,15 +313,15 @@ func (p *params) tools(g *generation) {
 	if json.Unmarshal(p.raw["tool_choice"], &mode) == nil {
 		p.choice("tool_choice", "none", "auto", "required")
 		if mode == "required" {
-			g.tool = &tools[0].Function
+			g.tool = &g.offered[0]
 		}
 		return
 	}
 	var named struct{ Function function }
 	p.read("tool_choice", "a string or an object", &named)
-	for i := range tools {
-		if tools[i].Function.Name == named.Function.Name {
-			g.tool, g.toolNamed = &tools[i].Function, true
+	for i := range g.offered {
+		if g.offered[i].Name == named.Function.Name {
+			g.tool, g.toolNamed = &g.offered[i], true
 			return
 		}
 	}

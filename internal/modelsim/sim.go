@@ -270,22 +270,15 @@ func (x *exchange) authorized() bool {
 
 // think parses the request, checks limits, and returns the whole answer.
 func (x *exchange) think(path string) (*reply, *apiError) {
-	known := map[string][]string{pathChat: chatParams, pathCompletions: completionParams, pathEmbeddings: embeddingParams}[path]
+	model, err := x.model(path)
+	if err != nil {
+		return nil, err
+	}
+	// Only a chat has what some faults want to be said.
+	if says := x.fault.saying(); says != "" && !sayable(path, says) {
+		return nil, badRequest("", "invalid_script", "fault %q: %s says nothing of the kind", x.fault, path)
+	}
 	p := x.params
-	p.check(known)
-	model := p.text(fieldModel)
-	if p.err == nil && model == "" {
-		return nil, badRequest(fieldModel, "missing_required_parameter", "you must provide a model parameter")
-	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	if !slices.Contains(x.sim.config.Models, model) {
-		return nil, errUnknownModel(model)
-	}
-	if embeds := strings.Contains(model, "embed"); embeds != (path == pathEmbeddings) {
-		return nil, errWrongUse(model, embeds)
-	}
 	if path == pathEmbeddings {
 		e, err := parseEmbedding(p, model)
 		if err != nil {
@@ -305,6 +298,25 @@ func (x *exchange) think(path string) (*reply, *apiError) {
 		return nil, err
 	}
 	return x.complete(g)
+}
+
+// model is the model that is asked for, which exists and can do what it is asked for.
+func (x *exchange) model(path string) (string, *apiError) {
+	p := x.params
+	p.check(map[string][]string{pathChat: chatParams, pathCompletions: completionParams, pathEmbeddings: embeddingParams}[path])
+	model := p.text(fieldModel)
+	switch {
+	case p.err != nil:
+		return "", p.err
+	case model == "":
+		return "", badRequest(fieldModel, "missing_required_parameter", "you must provide a model parameter")
+	case !slices.Contains(x.sim.config.Models, model):
+		return "", errUnknownModel(model)
+	}
+	if embeds := strings.Contains(model, "embed"); embeds != (path == pathEmbeddings) {
+		return "", errWrongUse(model, embeds)
+	}
+	return model, nil
 }
 
 // errWrongUse is the answer to a model that is asked for something it cannot do.
@@ -329,7 +341,10 @@ func (x *exchange) complete(g *generation) (*reply, *apiError) {
 		prefix = "chatcmpl-"
 	}
 	who := identity{id: prefix + letters(x.random, 29), created: x.start.Unix(), model: g.model}
-	return render(g, who, generate(g, x.timing.Tokens), x.sim.cache.hit(g)), nil
+	x.fault.direct(g)
+	answer := generate(g, x.timing.Tokens)
+	x.fault.shorten(answer)
+	return render(g, who, answer, x.sim.cache.hit(g)), nil
 }
 
 // admit asks the rate limits.

@@ -16,7 +16,7 @@ type streaming struct {
 	*exchange
 	out     *reply
 	encoder streamEncoder
-	// contents is how many steps with content were sent; struck is true once the fault has struck.
+	// contents is how many steps with content (reasoning that can be read too) were sent; struck is true once the fault has struck.
 	contents int
 	struck   bool
 }
@@ -27,7 +27,7 @@ func (x *exchange) stream(out *reply) error {
 		return err
 	}
 	s := &streaming{exchange: x, out: out}
-	if err := s.head(); err != nil {
+	if err := s.head(contentSSE); err != nil {
 		return err
 	}
 	if x.fault.spoils(spoilHangBody) {
@@ -51,10 +51,10 @@ func (x *exchange) stream(out *reply) error {
 	return s.end()
 }
 
-// head sends the head of the stream.
-func (s *streaming) head() error {
+// head sends the head of an answer whose length is not known yet.
+func (s *streaming) head(contentType string) error {
 	header := s.w.Header()
-	header.Set("Content-Type", contentSSE)
+	header.Set("Content-Type", contentType)
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Openai-Processing-Ms", strconv.FormatInt(time.Since(s.start).Milliseconds(), 10))
 	s.encoder = s.sim.encoder(header, s.r, s.w)
@@ -69,13 +69,8 @@ func (s *streaming) head() error {
 
 // step sends one step, when it is time and unless the fault strikes first. It says whether the stream is over.
 func (s *streaming) step(step step) (over bool, err error) {
-	if step.kind == stepContent {
-		// Paced by the start of the request and not by the token before, so that delays do not add up.
-		due := s.thinking(s.out.reasoning + s.contents)
-		if err := s.ping(due); err != nil {
-			return false, err
-		}
-		if err := s.waitUntil(due); err != nil {
+	if step.kind.says() {
+		if err := s.pace(); err != nil {
 			return false, err
 		}
 	}
@@ -90,7 +85,7 @@ func (s *streaming) step(step step) (over bool, err error) {
 	if _, err := s.encoder.Write(step.bytes); err != nil {
 		return false, errGone
 	}
-	if step.kind == stepContent {
+	if step.kind.says() {
 		s.contents++
 	}
 	// The tail of a stream goes out with its last bytes, as it does at providers that do not wait in between.
@@ -100,14 +95,28 @@ func (s *streaming) step(step step) (over bool, err error) {
 	return false, s.flush()
 }
 
+// pace waits until it is time for the next content.
+func (s *streaming) pace() error {
+	if s.fault.spoils(spoilSlow) && s.contents > 0 {
+		if err := s.pause(s.fault.every()); err != nil {
+			return err
+		}
+	}
+	// Paced by the start of the request and not by the token before, so that delays do not add up.
+	due := s.thinking(s.out.hidden + s.contents)
+	if err := s.ping(due); err != nil {
+		return err
+	}
+	return s.waitUntil(due)
+}
+
 // announce books what is about to be sent. From the finish reason on everything is final: a client that has
 // seen it, or the usage behind it, has been served.
 func (s *streaming) announce(step step) error {
 	switch step.kind {
-	case stepContent:
+	case stepThought, stepContent:
 		// One line per token: after a crash the books are exact to the token, not to some interval.
-		s.record.Tokens.Completion = step.completion
-		s.record.Tokens.Reasoning = s.out.tokens.Reasoning
+		s.record.Tokens.Completion, s.record.Tokens.Reasoning = step.completion, step.reasoning
 		return s.book(ledger.Progress)
 	case stepFinish:
 		s.record.Tokens = s.out.tokens
@@ -119,7 +128,8 @@ func (s *streaming) announce(step step) error {
 
 // strikes says whether the fault strikes before a step: after so many contents, at the latest before the finish.
 func (s *streaming) strikes(kind stepKind) bool {
-	if s.struck || s.fault == nil || kind == stepRole {
+	early := s.fault.spoils(spoilSilent) && !s.fault.role
+	if s.struck || s.fault == nil || kind == stepRole && !early {
 		return false
 	}
 	s.struck = s.contents >= s.fault.after || kind == stepFinish
@@ -142,12 +152,14 @@ func (s *streaming) strike() (over bool, err error) {
 		return true, s.abort(s.fault.how)
 	case spoilErrorFrame:
 		// OpenAI sends no [DONE] behind an error.
-		return true, s.frame("data: " + string(errStatus(http.StatusInternalServerError).frame()) + "\n\n")
+		return true, s.frame(s.fault.error(s.exchange, s.fault.code).frame())
 	case spoilGarbage:
 		return false, s.frame("data: {\"id\":\"chatcmpl-<<garbage\n\n")
 	case spoilEmpty:
 		return true, nil
-	case spoilNothing, spoilHang, spoilHangBody, spoilPings, spoilResetAfter:
+	case spoilSilent:
+		return false, s.keepAlive(": keep-alive\n\n")
+	case spoilNothing, spoilHang, spoilHangBody, spoilPings, spoilResetAfter, spoilSlow:
 	}
 	return false, nil
 }
@@ -157,16 +169,29 @@ func (s *streaming) ping(due time.Time) error {
 	if !s.fault.spoils(spoilPings) {
 		return nil
 	}
-	every := s.fault.pause
-	if every == 0 {
-		every = time.Second
-	}
+	every := s.fault.every()
 	for {
 		if err := s.frame(": ping\n\n"); err != nil {
 			return err
 		}
 		if time.Until(due) <= every {
 			return nil
+		}
+		if err := s.pause(every); err != nil {
+			return err
+		}
+	}
+}
+
+// keepAlive sends nothing but the same text for as long as the fault wants, or until the client leaves.
+func (s *streaming) keepAlive(text string) error {
+	end, every := time.Now().Add(s.fault.wait), s.fault.every()
+	for {
+		if err := s.frame(text); err != nil {
+			return err
+		}
+		if s.fault.wait > 0 && time.Until(end) <= every {
+			return s.waitUntil(end)
 		}
 		if err := s.pause(every); err != nil {
 			return err
