@@ -44,7 +44,7 @@ func adminIndex(w http.ResponseWriter, _ *http.Request) {
 /livez /readyz   health
 /metrics         Prometheus metrics
 /debug/table     the routing table with live state
-/debug/explain   what would be tried: ?model=chat&operation=chat&stream=true&features=Vision&input-tokens=1000
+/debug/explain   what would be tried: ?model=chat&operation=chat&stream=true&features=Vision&input-tokens=1000&pinned=true
 /debug/pprof/    profiles
 `)
 }
@@ -376,6 +376,11 @@ func explainFacts(get func(string) string) (routing.Facts, error) {
 	} else if stream {
 		facts.Delivery = routing.Streaming
 	}
+	pinned, err := strconv.ParseBool(orFalse(get("pinned")))
+	if err != nil {
+		return facts, fmt.Errorf("pinned=%q is not a boolean; use true or false", get("pinned"))
+	}
+	facts.Pinned = pinned
 	for name := range strings.SplitSeq(get("features"), ",") {
 		feature, ok := routing.ParseFeature(name)
 		if !ok && name != "" {
@@ -383,7 +388,6 @@ func explainFacts(get func(string) string) (routing.Facts, error) {
 		}
 		facts.Features |= feature
 	}
-	var err error
 	if facts.InputTokens, err = parseCount(get, "input-tokens"); err != nil {
 		return facts, err
 	}

@@ -48,6 +48,8 @@ func TestExplainTellsWhatWouldBeTried(t *testing.T) {
 		"model=chat":                        {200, []string{`"endpoint": "a"`, `"endpoint": "c"`, `"reason": "Standby"`}},
 		"model=chat&features=ToolCalling":   {200, []string{`"reason": "Feature"`, "ToolCalling"}},
 		"model=chat&operation=embeddings":   {200, []string{`"order": []`, `"reason": "Operation"`}},
+		"model=chat&pinned=true":            {200, []string{`"endpoint": "a"`, `"reason": "Pinned"`, "at another endpoint"}},
+		"model=chat&pinned=perhaps":         {400, []string{"pinned"}},
 		"model=chta":                        {404, []string{"chat"}},
 		"model=chat&operation=chatting":     {400, []string{"operation"}},
 		"model=chat&features=Telepathy":     {400, []string{"Telepathy"}},

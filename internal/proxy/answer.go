@@ -20,7 +20,9 @@ const (
 	// attempt that failed and not an answer that broke.
 	wholeLimit = 1 << 20
 	// fallbackLimit is the most of an error answer that is kept to be given to the caller later.
-	fallbackLimit = 64 << 10
+	fallbackLimit = 2 * holdLimit
+	// errorLeast is the least time that a provider has for the body of an error in place of a stream.
+	errorLeast = time.Second
 	// readStep is the least room offered to a read of unknown size.
 	readStep = 4 << 10
 	// deadlineStep is how often a moving deadline is moved at most: setting one costs more than a frame.
@@ -35,20 +37,56 @@ type asIsAnswer struct {
 	body        []byte
 }
 
+// action is what is done with an answer.
+type action uint8
+
+const (
+	moveOn  action = iota // the next candidate is tried
+	keep                  // the same, but the answer is given if nobody has a better one
+	give                  // it is the caller's, as it is
+	without               // the same endpoint is asked once more, without what was added
+)
+
+// actOn decides by what an answer, or an error in a stream that has no content yet, means, and by the policy.
+func (r *request) actOn(b *backend, v *wire.Verdict) action {
+	if r.refusesOurs(b, v) {
+		r.refusedOurs = true
+		return without
+	}
+	switch v.Outcome {
+	case wire.Success:
+		if v.Filtered && r.route.Policy.NextOnContentFilter {
+			v.Outcome = wire.ContentFilter
+			return keep
+		}
+		return give
+	case wire.ClientError:
+		return give
+	case wire.ContentFilter:
+		if r.route.Policy.NextOnContentFilter {
+			return keep
+		}
+		return give
+	case wire.ContextLength:
+		r.tooSmall = max(r.tooSmall, b.endpoint.ContextWindow)
+		return keep
+	case wire.Unsupported:
+		return keep
+	default:
+		return moveOn
+	}
+}
+
 // receive takes the answer whose head has arrived.
 func (r *request) receive(b *backend) verdict {
 	source, err := decoded(&r.exchange, r.exchange.Header("content-encoding"))
 	if err != nil {
-		r.conclude(b, outcomeUnreadable)
-		r.exchange.Close()
-		return next
+		return r.unreadable(b)
 	}
 	contentType := r.exchange.Header("content-type")
 	if r.exchange.Status() == http.StatusOK && isEventStream(contentType) {
 		if !r.facts.Stream {
-			r.conclude(b, outcomeUnreadable)
-			r.exchange.Close()
-			return next
+			return r.unreadable(b)
 		}
 		return r.receiveStream(b, source)
 	}
@@ -63,37 +101,63 @@ func isEventStream(contentType []byte) bool {
 // receiveWhole reads an answer into the response's own buffer and judges it. One that is longer than
 // wholeLimit is committed there and streamed on.
 func (r *request) receiveWhole(b *backend, source io.Reader) verdict {
-	body := r.ctx.Response.SwapBody(nil)[:0]
+	body := r.takeBuffer()
 	if n := r.exchange.ContentLength(); n > 0 && n <= wholeLimit {
 		body = slices.Grow(body, int(n)+1) // one more, so that the read that finds the end has room
 	}
 	body, err := r.readWhole(source, body)
 	if err != nil {
-		r.size = wire.ContentSize(body)
-		r.ctx.Response.SwapBody(body[:0])
+		r.size = b.format.ContentSize(body)
+		r.giveBuffer(body[:0])
 		return r.broke(b, err)
 	}
 	if len(body) >= wholeLimit {
-		if r.exchange.Status() == http.StatusOK && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		if !r.facts.Stream && r.exchange.Status() == http.StatusOK && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 			return r.commitLarge(b, source, body)
 		}
-		r.ctx.Response.SwapBody(body[:0]) // a page, or an error of a mebibyte: nothing that can be passed on
-		r.conclude(b, outcomeUnreadable)
-		r.exchange.Close()
-		return next
+		r.giveBuffer(body[:0]) // a page, or an error of a mebibyte: nothing that can be passed on
+		return r.unreadable(b)
+	}
+	r.giveBuffer(body)
+	return r.judge(b, body)
+}
+
+// takeBuffer is where a whole answer goes: into the response itself, unless that is under way.
+func (r *request) takeBuffer() []byte {
+	if r.opened {
+		return r.stream.held[:0]
+	}
+	return r.ctx.Response.SwapBody(nil)[:0]
+}
+
+func (r *request) giveBuffer(body []byte) {
+	if r.opened {
+		r.stream.held = body
+		return
 	}
 	r.ctx.Response.SwapBody(body)
-	return r.judge(b, body)
+}
+
+// unreadable ends an attempt whose answer is not what was asked for.
+func (r *request) unreadable(b *backend) verdict {
+	r.conclude(b, outcomeUnreadable)
+	r.exchange.Close()
+	return next
 }
 
 // readWhole appends source to body until its end or wholeLimit.
 func (r *request) readWhole(source io.Reader, body []byte) ([]byte, error) {
 	var moved time.Time
+	if r.facts.Stream {
+		r.boundError()
+	}
 	for len(body) < wholeLimit {
 		if len(body) == cap(body) {
 			body = slices.Grow(body, readStep)
 		}
-		moved = r.moveReadDeadline(moved)
+		if !r.facts.Stream {
+			moved = r.moveReadDeadline(moved)
+		}
 		n, err := source.Read(body[len(body):min(cap(body), wholeLimit)])
 		body = body[:len(body)+n]
 		if errors.Is(err, io.EOF) {
@@ -116,36 +180,67 @@ func (r *request) moveReadDeadline(moved time.Time) time.Time {
 	return now
 }
 
+// boundError is moveReadDeadline for what a provider answers in place of a stream: an error, whose caller waits for
+// content.
+func (r *request) boundError() {
+	until := r.contentBy
+	if !r.pause.IsZero() {
+		until = earlier(until, r.pause)
+	}
+	if least := time.Now().Add(errorLeast); until.Before(least) {
+		until = least
+	}
+	r.exchange.SetReadDeadline(earlier(until, r.deadline))
+}
+
 // stepFor is how stale a deadline of that length may get before it is moved.
 func stepFor(timeout time.Duration) time.Duration { return min(deadlineStep, timeout/8) }
 
 // judge decides over a whole answer, which is in the response's body already.
 func (r *request) judge(b *backend, body []byte) verdict {
 	status := r.exchange.Status()
-	var o wire.Outcome
-	o, r.usage = wire.Classify(status, body)
-	if o == wire.Success && r.usage == (wire.Usage{}) {
-		r.size = wire.ContentSize(body)
+	v := b.format.Classify(status, body)
+	if v.Outcome == wire.Success && r.facts.Stream {
+		r.size = b.format.ContentSize(body)
+		r.usage = v.Usage // it was made, though nobody who waits for a stream can read it
+		return r.unreadable(b)
 	}
-	r.conclude(b, outcome(o.String()))
-	switch o {
-	case wire.Success:
+	r.usage, r.hint = v.Usage, v.Hint
+	if v.Outcome == wire.Success && r.usage == (wire.Usage{}) {
+		r.size = b.format.ContentSize(body)
+	}
+	act := r.actOn(b, &v)
+	r.conclude(b, outcome(v.Outcome.String()))
+	if status < http.StatusBadRequest && v.Status >= http.StatusBadRequest {
+		status = v.Status // an error that came as if it were none
+	}
+	switch act {
+	case give:
 		r.commitWhole(status)
 		return answered
-	case wire.ClientError, wire.ContentFilter:
-		r.commitWhole(status)
-		return answered
-	case wire.ContextLength, wire.Unsupported:
+	case keep:
 		r.keepFallback(status, body)
-	case wire.Failure, wire.RateLimited, wire.QuotaExhausted, wire.AuthFailure, wire.Denied, wire.ModelNotFound:
+	case without:
+		r.keepStopgap(status, body, &v)
+	case moveOn:
 	}
 	r.exchange.Close()
-	r.ctx.Response.ResetBody()
+	r.giveBuffer(body[:0])
+	if act == without {
+		return plainly
+	}
 	return next
 }
 
 // commitWhole gives the caller the answer that is in the response's body.
 func (r *request) commitWhole(status int) {
+	if status >= http.StatusBadRequest {
+		r.log.problem = problemRefused
+	}
+	if r.opened {
+		r.stream.endWith(status, r.stream.held)
+		return
+	}
 	r.ctx.Response.SetStatusCode(status)
 	r.setContentType("application/json")
 	r.copyAnswerHeaders()
@@ -153,8 +248,8 @@ func (r *request) commitWhole(status int) {
 		_ = r.ctx.SetWriteDeadline(time.Now().Add(wait)) // the server's own WriteTimeout is the default
 	}
 	if status >= http.StatusBadRequest {
-		r.log.problem = "upstream_refused"
 		r.ctx.Response.Header.Set(shouldRetry, "false")
+		r.sayOutcomes()
 	}
 }
 
@@ -167,7 +262,7 @@ func (r *request) setContentType(absent string) {
 	r.ctx.Response.Header.SetContentType(absent)
 }
 
-// keepFallback remembers the first answer that blames the request.
+// keepFallback remembers the first answer that blames the request. A stream comes as far as it was read.
 func (r *request) keepFallback(status int, body []byte) {
 	if r.fallback.status != 0 || len(body) > fallbackLimit {
 		return
@@ -175,6 +270,23 @@ func (r *request) keepFallback(status int, body []byte) {
 	r.fallback.status = status
 	r.fallback.contentType = string(r.exchange.Header("content-type"))
 	r.fallback.body = append(r.fallback.body[:0], body...)
+}
+
+// keepStopgap remembers an answer that may be about what was added to the request, or about the request: it counts if
+// the endpoint cannot be asked once more. What names our own field is nothing for a caller.
+func (r *request) keepStopgap(status int, body []byte, v *wire.Verdict) {
+	if r.fallback.status != 0 || v.Refuses(usageField) {
+		return
+	}
+	r.keepFallback(status, body)
+	r.stopgap = true
+}
+
+// dropStopgap forgets it again: the endpoint is asked once more.
+func (r *request) dropStopgap() {
+	if r.stopgap {
+		r.fallback.status, r.stopgap = 0, false
+	}
 }
 
 // largeAnswer is an answer longer than wholeLimit: the part that was read, then the rest from the provider.
@@ -244,7 +356,7 @@ func (l *largeAnswer) Close() (err error) {
 	}
 	switch {
 	case errors.Is(l.failed, io.EOF):
-		r.usage = wire.TailUsage(l.tail)
+		r.usage = l.backend.format.TailUsage(l.tail)
 		r.conclude(l.backend, outcomeSuccess)
 	case l.failed != nil && !r.watch.gone():
 		o := r.cutOutcome()

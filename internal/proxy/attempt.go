@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/turnout-ai/turnout/internal/proxy/upstream"
-	"github.com/turnout-ai/turnout/internal/routing"
+	"github.com/turnout-ai/turnout/internal/wire"
 )
 
-// verdict is what an attempt means for the request.
+// verdict is what a step means for the request.
 type verdict uint8
 
 const (
@@ -23,8 +23,30 @@ const (
 	// again: a connection from the pool broke before any byte of an answer, which says nothing about the
 	// provider but that it closes idle connections; try once more on a fresh one.
 	again
+	// plainly: the provider has refused what was added to the request on the way; try once more without.
+	plainly
+	// waiting: nothing is decided, and the caller must hear something meanwhile.
+	waiting
 	// abandoned: the caller left.
 	abandoned
+	// exhausted: there is nothing left to try.
+	exhausted
+)
+
+// stage is what the next step of a request is.
+type stage uint8
+
+const (
+	// choosing: no attempt is under way, and a candidate for the next is looked for.
+	choosing stage = iota
+	// repeating: the endpoint of the last attempt gets another one at once.
+	repeating
+	// backingOff: the current endpoint gets another attempt when it is due.
+	backingOff
+	// awaiting: the request was sent, and the head of the answer has not come.
+	awaiting
+	// holding: a stream has begun, and its content has not come.
+	holding
 )
 
 const (
@@ -40,92 +62,109 @@ const (
 	thoughtTokens = 32_768
 )
 
-// carryOut tries the candidates of the plan in order until one answers.
+// carryOut makes attempts until the caller has its answer, or must hear that it takes longer.
 func (r *request) carryOut() {
-	for i := 0; i < len(r.plan.Order) && r.mayTry(); i++ {
-		if r.ended(r.try(&r.plan.Order[i])) {
-			return
+	if f := &r.facts; f.Stream {
+		if after := r.route.Policy.Timeouts.CommitAfter; after > 0 {
+			r.pause = time.Now().Add(after) // not from the start: what a caller sends is no silence
 		}
 	}
-	for r.mayTry() {
-		b := r.await()
-		if b == nil {
-			break
-		}
-		if r.ended(r.attempt(b)) {
-			return
-		}
-	}
-	r.giveUp()
-}
-
-// mayTry reports whether there may be another attempt.
-func (r *request) mayTry() bool {
-	return r.attempts < r.route.Policy.Attempts && time.Now().Before(r.deadline) && !r.mustNotRepeat()
-}
-
-// ended reports whether the request needs no further attempt.
-func (r *request) ended(v verdict) bool {
-	if v == abandoned {
+	switch r.pursue() {
+	case waiting:
+		r.stream.open()
+	case abandoned:
 		r.abandon()
+	case exhausted:
+		r.giveUp()
+	default:
 	}
-	return v == answered || v == abandoned
 }
 
-// mustNotRepeat reports whether some of the request was sent and it may have had an effect that a second
-// attempt would have again.
-func (r *request) mustNotRepeat() bool { return r.sent && r.facts.HasEffects() }
-
-// try attempts one candidate. One that is at a limit is passed over, which is no attempt.
-func (r *request) try(c *routing.Candidate) verdict {
-	b := &r.snap.backends[c.Endpoint.Index]
-	if r.attempts > 0 { // while others were tried, it may have been barred
-		if s := b.live.Standing(time.Now().UnixNano()); s.Kind == routing.Barred {
-			r.failures.barred(s)
-			return next
+// pursue makes attempts until one has answered, there is nothing left to try, the caller has left, or r.pause has
+// come: then the verdict is waiting, and the next pursue goes on from there. It is one loop and not a routine of
+// its own, so that a request costs one goroutine however long it takes.
+func (r *request) pursue() verdict {
+	for {
+		v := r.step()
+		switch v {
+		case next:
+			r.stage = choosing
+			if r.mustSpeak() {
+				return waiting
+			}
+		case again:
+			r.stage, r.fresh = repeating, true
+		case plainly:
+			r.stage = repeating
+			r.triedAt(r.current).plain = true
+			r.unasked++
+		default:
+			return v
 		}
 	}
+}
+
+// mustSpeak reports whether the caller must hear something before there is another attempt: phases that cannot be
+// interrupted may add up.
+func (r *request) mustSpeak() bool { return !r.pause.IsZero() && !time.Now().Before(r.pause) }
+
+func (r *request) step() verdict {
+	switch r.stage {
+	case repeating:
+		return r.repeat()
+	case backingOff:
+		return r.backOff()
+	case awaiting:
+		return r.headArrived(r.exchange.Await(r.pause))
+	case holding:
+		return r.holdOn()
+	default:
+		return r.choose()
+	}
+}
+
+// repeat makes another attempt at the endpoint of the last, at once.
+func (r *request) repeat() verdict {
+	b := r.current
 	if r.watch.gone() {
 		return abandoned
 	}
-	if !r.open(b) {
-		return next
+	if r.mayRepeat() && r.open(b) {
+		r.dropStopgap()
+		return r.call(b)
 	}
-	return r.attempt(b)
-}
-
-// attempt makes the attempt that is open at b, and another one on a fresh connection if a pooled one turned out to
-// be closed. It is over when it returns, unless the verdict is answered with an answer that goes on.
-func (r *request) attempt(b *backend) verdict {
-	v := r.call(b, false)
-	if v != again {
-		return v
+	if r.fresh {
+		r.failures.add(outcomeStale)
 	}
-	if r.attempts < r.route.Policy.Attempts && !r.mustNotRepeat() {
-		if r.watch.gone() {
-			return abandoned
-		}
-		if r.open(b) {
-			return r.call(b, true)
-		}
-	}
-	r.failures.add(outcomeStale)
 	return next
 }
 
-// call sends the request of the attempt that is open, and takes what comes back.
-func (r *request) call(b *backend, fresh bool) verdict {
+// call sends the request of the attempt that is open at b, and takes what comes back.
+func (r *request) call(b *backend) verdict {
 	p := r.route.Policy
-	err := r.proxy.transport.Do(&r.exchange, &b.target, &upstream.Request{
-		Head:           r.writeHead(b),
-		Body:           [3][]byte{r.facts.Before(r.body), b.model, r.facts.After(r.body)},
-		Fresh:          fresh,
+	r.current, r.stage = b, awaiting
+	r.plain = r.isPlain(b)
+	r.addsUsage = r.mayAddUsage(b)
+	out := upstream.Request{
+		Fresh:          r.fresh,
 		ConnectTimeout: p.Timeouts.Connect,
 		TLSTimeout:     p.Timeouts.TLSHandshake,
 		HeadDeadline:   r.contentBy,
-	})
+		Pause:          r.pause,
+	}
+	r.facts.Pieces(&out.Body, r.body, b.model, r.addsUsage)
+	out.Head = r.writeHead(b, &out.Body)
+	return r.headArrived(r.proxy.transport.Do(&r.exchange, &b.target, &out))
+}
+
+// headArrived goes on with an attempt whose answer has begun, unless err says that it has not.
+func (r *request) headArrived(err error) verdict {
+	b := r.current
 	r.sent = r.sent || err == nil || r.exchange.Sent()
-	if err != nil {
+	switch {
+	case errors.Is(err, upstream.ErrNotYet):
+		return waiting
+	case err != nil:
 		return r.broke(b, err)
 	}
 	r.log.upstreamResponse = r.exchange.Status()
@@ -156,8 +195,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// writeHead completes the head of a request to b.
-func (r *request) writeHead(b *backend) []byte {
+// writeHead completes the head of a request to b with that body.
+func (r *request) writeHead(b *backend, body *[wire.MaxPieces][]byte) []byte {
 	h := r.head[:0]
 	h = append(h, b.heads[r.op]...)
 	h = append(h, r.passed...)
@@ -168,8 +207,11 @@ func (r *request) writeHead(b *backend) []byte {
 		h = strconv.AppendInt(h, int64(r.attempts), 10)
 		h = append(h, "\r\n"...)
 	}
+	length := 0
+	for _, piece := range body {
+		length += len(piece)
+	}
 	h = append(h, "Content-Length: "...)
-	length := len(r.facts.Before(r.body)) + len(b.model) + len(r.facts.After(r.body))
 	h = strconv.AppendInt(h, int64(length), 10)
 	h = append(h, "\r\n\r\n"...)
 	r.head = h

@@ -160,7 +160,7 @@ func TestWhatIsWrongWithARequestIsSaidInASentence(t *testing.T) {
 		"a body that is encoded":           {"/chat/completions", chatBody, []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding", "plain JSON"},
 		"a header that only looks like us": {"/chat/completions", chatBody, []string{"X-Turnout-Endpoint", "a"}, 400, "unknown_header", "X-Turnout-Endpoint"},
 		"a path that does not exist":       {"/responses", chatBody, nil, 404, "unknown_url", "/v1/chat/completions"},
-		"an operation nobody offers":       {"/embeddings", `{"model":"chat","input":"x"}`, nil, 400, "unsupported_request", "chat"},
+		"an operation nobody offers":       {"/embeddings", `{"model":"chat","input":"x"}`, nil, 404, "model_not_found", "chat"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := r.post(c.path, c.body, c.headers...)

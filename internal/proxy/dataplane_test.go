@@ -28,7 +28,7 @@ func TestAFailureOfTheProviderMovesTheRequestOn(t *testing.T) {
 		"redirect": "failure", "204": "failure", "html": "failure", "empty": "failure", "error-in-200": "",
 		"rate-limit": "rate_limited", "quota": "quota_exhausted", "payment-required": "quota_exhausted",
 		"credit-balance": "quota_exhausted", "unauthorized": "auth_failure", "region": "denied", "model-forbidden": "model_not_found",
-		"model-not-found": "model_not_found", "unsupported-param": "unsupported", "413": "unsupported",
+		"model-not-found": "model_not_found", "unsupported-param;param=top_k": "unsupported", "413": "unsupported",
 		"context-length": "context_length", "cut;after=0": "",
 	} {
 		delivery(t, fault, func(t *testing.T, stream bool) {
@@ -216,7 +216,7 @@ func TestThreeFailuresRestAnEndpoint(t *testing.T) {
 }
 
 func TestTheLastEndpointIsTriedAlthoughItRests(t *testing.T) {
-	r := newRig(t, "a", nil)
+	r := newRig(t, "a", func(in *routing.Input) { in.Policies[0].Attempts = 1 })
 	r.fault("a", "503", 4)
 	for i := range 4 {
 		if got := r.chat(false); got.status != http.StatusBadGateway || got.code() != "upstream_unavailable" {

@@ -6,6 +6,8 @@ package proxy
 import (
 	"bytes"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/turnout-ai/turnout/internal/wire"
 )
@@ -63,7 +65,30 @@ func (r *request) copyAnswerHeaders() {
 			header.SetBytesKV(name, value)
 		}
 	})
-	header.SetBytesV("x-turnout-request-id", r.id)
+	r.sayAttempts()
+}
+
+// sayAttempts tells the caller how many attempts its request took, and under which name it is logged.
+func (r *request) sayAttempts() {
+	r.sayRequest()
+	header := &r.ctx.Response.Header
+	r.number = strconv.AppendInt(r.number[:0], int64(r.attempts), 10)
+	header.SetBytesV("x-turnout-attempts", r.number)
+}
+
+// sayRequest tells the caller under which name its request is logged.
+func (r *request) sayRequest() { r.ctx.Response.Header.SetBytesV("x-turnout-request-id", r.id) }
+
+// sayOutcomes tells the caller of a request that failed what its attempts came to, in their order.
+func (r *request) sayOutcomes() {
+	if len(r.log.tries) == 0 {
+		return
+	}
+	words := make([]string, len(r.log.tries))
+	for i := range r.log.tries {
+		words[i] = string(r.log.tries[i].outcome)
+	}
+	r.ctx.Response.Header.Set("x-turnout-outcomes", strings.Join(words, ", "))
 }
 
 // listed reports whether name is one of the lower-case names.

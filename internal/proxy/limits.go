@@ -78,6 +78,12 @@ func (r *request) answers() int64 { return max(r.facts.N, 1) }
 // passOver notes that b is at a limit.
 func (r *request) passOver(b *backend, no health.Refusal) {
 	b.metrics.refused(no.Limit)
+	for i := range r.short {
+		if r.short[i].backend == b {
+			r.short[i].no, r.short[i].admitted = no, false
+			return
+		}
+	}
 	r.short = append(r.short, shortage{backend: b, no: no})
 }
 
@@ -88,13 +94,25 @@ func (r *request) await() *backend {
 		return nil
 	}
 	begun := time.Now()
+	if !r.spend(begun) {
+		return nil
+	}
+	spent := r.spends()
+	b := r.awaitFrom(begun)
+	if b == nil && spent {
+		r.budget.giveBack(begun)
+	}
+	return b
+}
+
+func (r *request) awaitFrom(begun time.Time) *backend {
 	if r.waitUntil.IsZero() {
 		r.waitUntil = begun.Add(limitWait)
 	}
 	until, waited := earlier(r.waitUntil, r.deadline), false
 	for i := range r.short {
 		s := &r.short[i]
-		if !s.passing(until) || !begun.Before(until) {
+		if !s.passing(until) || !begun.Before(until) || !r.inScope(s.backend) || !r.fits(s.backend) {
 			continue
 		}
 		waited = true
@@ -163,6 +181,9 @@ func (r *request) waitFor(s *shortage, until time.Time) bool {
 // bars reports whether the endpoint is not to be tried any more, for whatever has become known of it meanwhile.
 func (r *request) bars(s *shortage) bool {
 	standing := s.backend.live.Standing(time.Now().UnixNano())
+	if standing.Kind == routing.Resting && r.route.Policy.RejectResting {
+		return true
+	}
 	if standing.Kind != routing.Barred {
 		return false
 	}

@@ -464,7 +464,10 @@ func TestTheMostUsefulAnswerOfSeveral(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, "a b", limited(routing.Limits{Requests: 10}))
+			r := newRig(t, "a b", func(in *routing.Input) {
+				limited(routing.Limits{Requests: 10})(in)
+				in.Policies[0].Attempts = 1
+			})
 			r.fault("b", c.fault, 0)
 			if c.spent {
 				r.tell("a", standby(0, modelstate.RequestLimit, hour))

@@ -27,6 +27,8 @@ type metrics struct {
 	refusals   *prometheus.CounterVec
 	waits      *prometheus.CounterVec
 	waitTime   prometheus.Histogram
+	overBudget *prometheus.CounterVec
+	opened     prometheus.Counter
 	panics     prometheus.Counter
 }
 
@@ -82,13 +84,21 @@ func newMetrics(p *Proxy, reg prometheus.Registerer) *metrics {
 			Help:    "How long requests waited for an endpoint at a limit, at most 250 milliseconds.",
 			Buckets: []float64{.001, .005, .01, .02, .03, .04, .05, .075, .1, .15, .2, .25, .3},
 		}),
+		overBudget: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "turnout_retry_budget_spent_total",
+			Help: "Requests that made no further attempt because the retry budget of their policy was spent.",
+		}, []string{labelNamespace, labelPolicy}),
+		opened: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "turnout_streams_kept_waiting_total",
+			Help: "Streams whose callers got a comment before any content, because that took longer than timeouts.commitAfter.",
+		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "turnout_panics_total",
 			Help: "Requests that failed by a panic in the proxy. Each is a defect.",
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.cost, m.ttft, m.refusals, m.waits, m.waitTime, m.panics)
+		reg.MustRegister(m.requests, m.duration, m.attempts, m.tokensUsed, m.cost, m.ttft, m.refusals, m.waits, m.waitTime, m.overBudget, m.opened, m.panics)
 		registerGauges(p, reg)
 	}
 	return m
@@ -169,6 +179,7 @@ func (m *metrics) forget(last, next *routing.Table) {
 			gone := prometheus.Labels{labelNamespace: p.Key.Namespace, labelPolicy: p.Key.Name}
 			m.requests.DeletePartialMatch(gone)
 			m.duration.DeletePartialMatch(gone)
+			m.overBudget.DeletePartialMatch(gone)
 		}
 	}
 	for _, e := range last.Endpoints {
@@ -190,7 +201,10 @@ func (m *metrics) settle(r *request) {
 		m.requests.WithLabelValues("", "", operationNames[r.op], strconv.Itoa(r.log.status)).Inc()
 		return
 	}
-	pm := r.snap.policies[policy]
+	if r.overBudget {
+		m.overBudget.WithLabelValues(policy.Key.Namespace, policy.Key.Name).Inc()
+	}
+	pm := r.snap.policies[policy].metrics
 	pm.duration[r.op].Observe(r.log.duration.Seconds())
 	if r.log.status == 200 && r.log.problem == "" {
 		pm.ok[r.op].Inc()

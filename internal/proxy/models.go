@@ -59,7 +59,7 @@ func (p *Proxy) serveModels(ctx *fasthttp.RequestCtx, name string) {
 	route, err := s.table.Resolve(p.opts.DefaultNamespace, name)
 	if err != nil {
 		refuse(ctx, http.StatusNotFound, wire.ErrorBody{
-			Message: err.Error(), Type: invalidRequest, Param: "model", Code: "model_not_found",
+			Message: err.Error(), Type: invalidRequest, Param: fieldModel, Code: "model_not_found",
 		})
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -51,6 +52,7 @@ var (
 		outcome(wire.AuthFailure.String()):   modelstate.ProviderAuthFailure,
 		outcome(wire.ModelNotFound.String()): modelstate.ModelNotFound,
 	}
+	outcomeContentFilter = outcome(wire.ContentFilter.String())
 )
 
 // transportOutcome is what an attempt came to that ended without a whole answer.
@@ -66,8 +68,16 @@ func (r *request) transportOutcome(e *upstream.Error) outcome {
 		return outcomeConnect
 	case e.Phase == upstream.PhaseBody:
 		return outcomeCut
+	case e.Phase == upstream.PhaseHead && e.AnswerBegan && !brokeOff(e.Err):
+		return outcomeUnreadable
 	}
 	return outcomeReset
+}
+
+// brokeOff reports whether a connection ended, and not what came over it was at fault.
+func brokeOff(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // class is how far a failed attempt had come; 0 when the outcome says nothing about the endpoint: it depends
@@ -89,11 +99,32 @@ func (r *request) class(o outcome) health.Class {
 
 // open begins an attempt at b if the endpoint's limits admit it, and else passes it over.
 func (r *request) open(b *backend) bool {
-	no := r.admit(b, false)
-	if no.Limit != 0 {
-		r.passOver(b, no)
+	now := time.Now()
+	if !r.spend(now) {
+		return false
 	}
-	return no.Limit == 0
+	no := r.admit(b, false)
+	if no.Limit == 0 {
+		return true
+	}
+	if r.spends() {
+		r.budget.giveBack(now)
+	}
+	r.passOver(b, no)
+	return false
+}
+
+// spends reports whether the next attempt is one that the policy's retry budget bounds: what is repeated at once says
+// nothing about an outage.
+func (r *request) spends() bool { return r.attempts > 0 && r.budget != nil && r.stage != repeating }
+
+// spend takes the next attempt from the retry budget; false when that is spent.
+func (r *request) spend(now time.Time) bool {
+	if !r.spends() || r.budget.take(now, r.route.Policy.RetryPercent) {
+		return true
+	}
+	r.overBudget = true
+	return false
 }
 
 // admit begins the books of an attempt at b, with what it needs set aside. again says that the request has waited
@@ -106,7 +137,7 @@ func (r *request) admit(b *backend, again bool) health.Refusal {
 	}
 	r.books, r.attempting, r.begun = books, b, now
 	r.attempts++
-	r.cause, r.choices = nil, r.answers()
+	r.cause, r.choices, r.hint, r.refusedOurs = nil, r.answers(), wire.Hint{}, false
 	r.inputTokens, r.usage, r.size = r.facts.InputTokens, wire.Usage{}, 0
 	r.shown, r.complete, r.firstToken = time.Time{}, time.Time{}, 0
 	r.contentBy = r.contentDeadline(r.begun)
@@ -128,11 +159,15 @@ func (r *request) conclude(b *backend, o outcome) {
 	switch o {
 	case outcomeSuccess:
 		r.succeed(now)
-		return
 	case outcomeClientGone, outcomeStale:
 		r.books.Neutral(now.UnixNano(), r.exchange.Status() != 0)
+		r.remember(b, o, now, 0)
 	default:
-		r.blame(b, o, now)
+		until := max(r.blame(b, o, now), r.wish(now))
+		if r.refusedOurs { // nobody's failure but ours
+			return
+		}
+		r.remember(b, o, now, until)
 		r.failures.add(o)
 	}
 }
@@ -149,16 +184,18 @@ func (r *request) succeed(now time.Time) {
 	r.books.Success(now.UnixNano(), shown.UnixNano(), r.firstToken, complete.Sub(r.begun))
 }
 
-// blame tells the endpoint's health of an attempt without an answer.
-func (r *request) blame(b *backend, o outcome, now time.Time) {
+// blame tells the endpoint's health of an attempt without an answer. until is when the provider may be asked again,
+// if it has met a limit of its own.
+func (r *request) blame(b *backend, o outcome, now time.Time) (until int64) {
 	at := now.UnixNano()
 	if o == outcomeRateLimited {
 		wish, said := r.retryAfter(now, true)
 		if !said {
 			wish = defaultRest
 		}
-		r.failures.asked(r.books.RateLimited(at, wish))
-		return
+		until = r.books.RateLimited(at, wish)
+		r.failures.asked(until)
+		return until
 	}
 	if reason := statedReasons[o]; reason != 0 {
 		var until int64
@@ -169,13 +206,14 @@ func (r *request) blame(b *backend, o outcome, now time.Time) {
 		if reason == modelstate.QuotaExhausted {
 			r.failures.asked(bars)
 		}
-		return
+		return 0
 	}
 	if class := r.class(o); class != 0 {
 		r.books.Failure(at, class, r.describe(b, o))
-		return
+		return 0
 	}
 	r.books.Neutral(at, r.exchange.Status() != 0)
+	return 0
 }
 
 // charge books what the attempt used: what the provider said, or else an estimate where something was or may
@@ -236,7 +274,10 @@ func (r *request) retryAfter(now time.Time, rates bool) (wish time.Duration, sai
 		headers.ResetRequests, headers.RemainingRequests = header("x-ratelimit-reset-requests"), header("x-ratelimit-remaining-requests")
 		headers.ResetTokens, headers.RemainingTokens = header("x-ratelimit-reset-tokens"), header("x-ratelimit-remaining-tokens")
 	}
-	return headers.After(now)
+	if wish, said = headers.After(now); said {
+		return wish, said
+	}
+	return r.hint.Wait(now)
 }
 
 // maxMessage is the longest description of a failure: it is reported, and kept in the endpoint's status.

@@ -127,10 +127,10 @@ func TestAPanicInAStreamEndsThatStream(t *testing.T) {
 		r.watch.start(ctx.Conn())
 		b := &r.snap.backends[0]
 		r.open(b)
-		if err := p.transport.Do(&r.exchange, &b.target, &upstream.Request{
-			Head: r.writeHead(b), Body: [3][]byte{r.facts.Before(r.body), b.model, r.facts.After(r.body)},
-			ConnectTimeout: time.Second, HeadDeadline: r.deadline,
-		}); err != nil {
+		out := upstream.Request{ConnectTimeout: time.Second, HeadDeadline: r.deadline}
+		r.facts.Pieces(&out.Body, r.body, b.model, false)
+		out.Head = r.writeHead(b, &out.Body)
+		if err := p.transport.Do(&r.exchange, &b.target, &out); err != nil {
 			t.Error(err)
 			return
 		}

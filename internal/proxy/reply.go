@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,19 +38,33 @@ const (
 	rateLimitError = "rate_limit_error"
 )
 
-// refuse answers ctx with an error in OpenAI's shape.
+// callerFormat is what the callers of every door speak.
+const callerFormat = wire.OpenAI
+
+// problemRefused is what is logged of a request that a provider has refused, and the code of such an error where the
+// provider's own words cannot be passed on.
+const problemRefused = "upstream_refused"
+
+// refuse answers ctx with an error in the caller's format.
 func refuse(ctx *fasthttp.RequestCtx, status int, e wire.ErrorBody) {
 	ctx.Response.ResetBody()
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("application/json")
 	ctx.Response.Header.Set(shouldRetry, "false")
-	ctx.Response.SwapBody(wire.EncodeError(ctx.Response.SwapBody(nil)[:0], e))
+	ctx.Response.SwapBody(callerFormat.EncodeError(ctx.Response.SwapBody(nil)[:0], e))
 }
 
 // refuse ends the request with an error of ours.
 func (r *request) refuse(status int, again retry, e wire.ErrorBody) {
+	if r.opened {
+		r.log.problem = e.Code
+		r.stream.event = callerFormat.EncodeErrorEvent(r.stream.event[:0], e)
+		r.stream.end(r.stream.event)
+		return
+	}
 	refuse(r.ctx, status, e)
-	r.ctx.Response.Header.SetBytesV("x-turnout-request-id", r.id)
+	r.sayAttempts()
+	r.sayOutcomes()
 	if again {
 		r.ctx.Response.Header.Set(shouldRetry, "true")
 	}
@@ -95,69 +108,7 @@ func (r *request) refuseName(err error) {
 	if a := (*routing.AmbiguousError)(nil); errors.As(err, &a) {
 		status, code = http.StatusBadRequest, "ambiguous_model"
 	}
-	r.refuse(status, final, wire.ErrorBody{Message: err.Error(), Type: invalidRequest, Param: "model", Code: code})
-}
-
-// refusePlan answers a request that no endpoint of its policy can serve: because of what it asks for, or
-// because none is in use.
-func (r *request) refusePlan() {
-	if len(r.plan.Excluded) == 0 {
-		r.refuse(http.StatusServiceUnavailable, final, wire.ErrorBody{
-			Message: fmt.Sprintf("policy %q has no endpoints.", r.route.Policy.Key.Name),
-			Type:    serverError, Code: "no_endpoints",
-		})
-		return
-	}
-	message := fmt.Sprintf("none of the %d endpoints behind %q can serve this request (%s).",
-		len(r.plan.Excluded), r.facts.Model, strings.Join(exclusionReasons(r.plan.Excluded), ", "))
-	asked, earliest, n := r.barred()
-	limits := r.limitsMet()
-	if len(limits.sentences) > 0 {
-		message += " In detail: " + limits.String() + "."
-	}
-	standby := !slices.ContainsFunc(r.plan.Excluded, func(x routing.Exclusion) bool { return x.Reason != routing.ExcludedStandby })
-	switch {
-	case n > 0 && n == len(limits.sentences):
-		r.refuseLimits(&limits, message)
-	case n > 0 && asked:
-		r.refuseAsked(earliest, message)
-	case n > 0:
-		r.refuse(http.StatusServiceUnavailable, worthWaiting(earliest), wire.ErrorBody{Message: message, Type: serverError, Code: "all_on_standby"})
-		r.setRetryAfter(earliest)
-	case standby:
-		r.refuse(http.StatusServiceUnavailable, final, wire.ErrorBody{Message: message, Type: serverError, Code: "all_on_standby"})
-	default:
-		r.refuse(http.StatusBadRequest, final, wire.ErrorBody{Message: message, Type: invalidRequest, Code: "unsupported_request"})
-	}
-}
-
-// exclusionReasons lists why endpoints are left out, each reason once.
-func exclusionReasons(excluded []routing.Exclusion) []string {
-	var reasons []string
-	for i := range excluded {
-		m := excluded[i].Reason.String()
-		if excluded[i].Reason == routing.ExcludedBarred {
-			m = excluded[i].Standing.Reason.String()
-		}
-		if !slices.Contains(reasons, m) {
-			reasons = append(reasons, m)
-		}
-	}
-	return reasons
-}
-
-// barred looks at the endpoints that the plan bars: how many they are, when the first of them is due back (0:
-// none by time), and whether all of them would take the same request later.
-func (r *request) barred() (asked bool, earliest int64, n int) {
-	asked = true
-	for i := range r.plan.Excluded {
-		if x := &r.plan.Excluded[i]; x.Reason == routing.ExcludedBarred {
-			n++
-			asked = asked && (asksForPause(x.Standing.Reason) || limitOf(x.Standing) != 0)
-			earliest = sooner(earliest, x.Standing.Until)
-		}
-	}
-	return asked, earliest, n
+	r.refuse(status, final, wire.ErrorBody{Message: err.Error(), Type: invalidRequest, Param: fieldModel, Code: code})
 }
 
 // asksForPause reports whether a provider that says so would take the same request later.
@@ -259,20 +210,14 @@ func (r *request) giveUp() {
 	}
 	f := &r.failures
 	switch {
+	case f.onlyPauses():
+		r.refusePauses()
 	case r.mustNotRepeat():
 		r.refuse(http.StatusBadGateway, final, wire.ErrorBody{
 			Message: fmt.Sprintf("the provider failed (%s) after it was sent the request, which is not repeated elsewhere: "+
-				"it stores its answer, runs in the background, or uses tools that the provider runs.", f),
+				"it stores its answer, goes on with an earlier one, runs in the background, or uses tools that the provider runs.", f),
 			Type: serverError, Code: "not_repeated",
 		})
-	case f.onlyPauses():
-		_, earliest, _ := r.barred()
-		message := fmt.Sprintf("every endpoint behind %q is rate limited by its provider, or has spent its quota there; try again later (see Retry-After).", r.facts.Model)
-		if limits, met := r.passedOver(); met {
-			message += " Others were not tried: " + limits.String() + "."
-			earliest = sooner(earliest, limits.earliest)
-		}
-		r.refuseAsked(sooner(f.earliest, earliest), message)
 	case r.refuseLimit():
 	case f.only(outcomeStale): // no provider has failed: it closed an idle connection at the same moment
 		r.refuse(http.StatusBadGateway, retryable, r.unavailable("upstream_unavailable"))
@@ -283,9 +228,28 @@ func (r *request) giveUp() {
 	}
 }
 
+// refusePauses answers a request of which all attempts met a provider that asks for a pause.
+func (r *request) refusePauses() {
+	if r.mustNotRepeat() && len(r.plan.Order) > 1 {
+		r.refuseAsked(r.failures.earliest, "the provider is rate limited, or has spent its quota, and a request that may have effects "+
+			"is not repeated elsewhere; try again later (see Retry-After).")
+		return
+	}
+	_, earliest, _ := r.barred()
+	message := fmt.Sprintf("every endpoint behind %q is rate limited by its provider, or has spent its quota there; try again later (see Retry-After).", r.facts.Model)
+	if limits, met := r.passedOver(); met {
+		message += " Others were not tried: " + limits.String() + "."
+		earliest = sooner(earliest, limits.earliest)
+	}
+	r.refuseAsked(sooner(r.failures.earliest, earliest), message)
+}
+
 func (r *request) unavailable(code string) wire.ErrorBody {
 	message := fmt.Sprintf("no endpoint behind %q answered in %d attempts (%s); the proxy's log has the details under request %s.",
 		r.facts.Model, r.attempts, r.failures.String(), r.id)
+	if r.overBudget {
+		message += fmt.Sprintf(" There were no more, because the retry budget of policy %q (retry.budgetPercent) is spent.", r.route.Policy.Key.Name)
+	}
 	if limits, met := r.passedOver(); met {
 		message += " Others were not tried: " + limits.String() + "."
 	}
@@ -295,7 +259,7 @@ func (r *request) unavailable(code string) wire.ErrorBody {
 // setRetryAfter tells the caller when the first provider may be asked again, in whole seconds rounded up. 0: nobody
 // knows.
 func (r *request) setRetryAfter(until int64) {
-	if until == 0 {
+	if until == 0 || r.opened {
 		return
 	}
 	wait := time.Until(time.Unix(0, until)).Seconds()
@@ -303,6 +267,15 @@ func (r *request) setRetryAfter(until int64) {
 }
 
 func (r *request) answerFallback() {
+	r.log.problem = problemRefused
+	if r.opened {
+		if isEventStream([]byte(r.fallback.contentType)) {
+			r.stream.end(r.fallback.body)
+		} else {
+			r.stream.endWith(r.fallback.status, r.fallback.body)
+		}
+		return
+	}
 	response := &r.ctx.Response
 	response.SwapBody(append(response.SwapBody(nil)[:0], r.fallback.body...))
 	response.SetStatusCode(r.fallback.status)
@@ -310,9 +283,11 @@ func (r *request) answerFallback() {
 	if r.fallback.contentType != "" {
 		response.Header.SetContentType(r.fallback.contentType)
 	}
-	response.Header.Set(shouldRetry, "false")
-	response.Header.SetBytesV("x-turnout-request-id", r.id)
-	r.log.problem = "upstream_refused"
+	r.sayAttempts()
+	if r.fallback.status >= http.StatusBadRequest {
+		response.Header.Set(shouldRetry, "false")
+		r.sayOutcomes()
+	}
 }
 
 // handleOther answers requests that are for no operation.

@@ -42,6 +42,28 @@ type request struct {
 	passed   []byte // the caller's headers that go upstream, as written there
 
 	attempts int
+	// stage is what the next step is, current the endpoint it is about, and at the place in the plan of the candidate
+	// after those that were tried. due is when the current endpoint may be tried again.
+	stage   stage
+	current *backend
+	at      int
+	due     time.Time
+	// tried are the endpoints that were tried, in that order.
+	tried []tried
+	// fresh asks for a new connection, plain for a request without anything added to it; addsUsage says that the
+	// current attempt asks for usage on its own account. unasked are the attempts that were made because of what
+	// was added: they are not the caller's.
+	fresh, plain, addsUsage bool
+	unasked                 int
+	// tooSmall is the largest context window that the input did not fit into.
+	tooSmall int64
+	// budget bounds the attempts beyond the first; nil when the policy has none. overBudget says that it did.
+	budget     *retryBudget
+	overBudget bool
+	// pause is when the caller of a stream must hear something; zero when it need not. opened says that it has: the
+	// head of the answer is gone, its content may still come from anywhere.
+	pause  time.Time
+	opened bool
 	// attempting is the endpoint of the attempt that is not concluded; nil between attempts. begun is when the
 	// latest attempt began, sent whether any attempt has sent anything.
 	attempting *backend
@@ -53,12 +75,14 @@ type request struct {
 	short     []shortage
 	waitUntil time.Time
 	left      chan struct{}
-	// Of the latest attempt: why it broke; the estimated input; what the provider said of its use; how many answers
-	// were asked for; how much text came, in quarters of a token; when the answer showed itself and when it was complete; and how long a
+	// Of the latest attempt: why it broke; the estimated input; what the provider said of its use, and in the answer's
+	// body of when to come back; whether it has refused what was added; how many answers were asked for; how much text came, in quarters of a token; when the answer showed itself and when it was complete; and how long a
 	// stream took to its first content.
 	cause           error
 	inputTokens     int64
 	usage           wire.Usage
+	hint            wire.Hint
+	refusedOurs     bool
 	choices         int64
 	size            int
 	shown, complete time.Time
@@ -68,7 +92,9 @@ type request struct {
 	exchange  upstream.Exchange
 	head      []byte       // the head of the current attempt
 	failures  failures     // what the attempts so far came to
+	number    []byte       // a number as text, for a header
 	fallback  asIsAnswer   // an answer to give when nobody has a better one
+	stopgap   bool         // the fallback counts only if the endpoint cannot be asked once more
 	stream    streamAnswer // the answer when it is a stream
 	large     largeAnswer  // the answer when it is long and not a stream
 	watch     clientWatch
@@ -101,6 +127,10 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 	r.body, r.passed = r.body[:0], r.passed[:0]
 	r.reserved, r.attempts, r.handedOver = 0, 0, false
 	r.attempting, r.sent = nil, false
+	r.stage, r.current, r.at, r.unasked, r.tooSmall = choosing, nil, 0, 0, 0
+	r.fresh, r.plain, r.addsUsage = false, false, false
+	r.budget, r.overBudget = nil, false
+	r.pause, r.opened = time.Time{}, false
 	r.waitUntil = time.Time{}
 	select { // what the caller before has left behind
 	case <-r.left:
@@ -109,7 +139,7 @@ func (r *request) begin(ctx *fasthttp.RequestCtx) {
 	r.facts.Reset() // what is refused before it is read must not be logged as what came before it
 	r.plan.Reset()
 	r.route = routing.Route{}
-	r.failures, r.fallback = failures{}, asIsAnswer{body: r.fallback.body[:0]}
+	r.failures, r.fallback, r.stopgap = failures{}, asIsAnswer{body: r.fallback.body[:0]}, false
 	r.log = entry{start: r.start, id: r.id, tries: r.log.tries[:0]}
 	p.inFlight.Add(1)
 }
@@ -119,12 +149,14 @@ func (r *request) end() {
 	r.watch.stop()
 	r.exchange.Close()
 	r.releaseBody()
+	r.stream.trim()
 	r.settle()
 	p := r.proxy
 	p.inFlight.Add(-1)
-	r.ctx, r.snap, r.books = nil, nil, health.Attempt{}
-	clear(r.short) // it points into the table
-	r.short = r.short[:0]
+	r.ctx, r.snap, r.current, r.books = nil, nil, nil, health.Attempt{}
+	clear(r.short) // these point into the table
+	clear(r.tried)
+	r.short, r.tried = r.short[:0], r.tried[:0]
 	p.requests.Put(r)
 }
 
@@ -282,6 +314,10 @@ func (r *request) resolve() bool {
 		return false
 	}
 	r.route = route
+	if state := r.snap.policies[route.Policy]; state.budget != nil {
+		r.budget = state.budget
+		r.budget.request(r.start)
+	}
 	route.Plan(r.needs(), r.snap.view, r.start.UnixNano(), &r.plan)
 	if len(r.plan.Order) == 0 {
 		r.refusePlan()
@@ -298,6 +334,7 @@ func (r *request) needs() routing.Facts {
 		Delivery:        routing.Synchronous,
 		InputTokens:     f.InputTokens,
 		MaxOutputTokens: f.MaxTokens,
+		Pinned:          f.Pinned,
 	}
 	if f.Stream {
 		n.Delivery = routing.Streaming

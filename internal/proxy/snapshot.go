@@ -20,9 +20,9 @@ import (
 type snapshot struct {
 	table       *routing.Table
 	view        *health.View
-	backends    []backend                         // by routing.Endpoint.Index
-	policies    map[*routing.Policy]*policyMetric // of every policy of the table
-	models      []byte                            // the answer to GET /v1/models in the default namespace
+	backends    []backend                       // by routing.Endpoint.Index
+	policies    map[*routing.Policy]policyState // of every policy of the table
+	models      []byte                          // the answer to GET /v1/models in the default namespace
 	generation  uint64
 	publishedAt time.Time
 }
@@ -35,9 +35,21 @@ type backend struct {
 	// heads are the parts of request heads that never change, by operation.
 	heads [operationCount][]byte
 	// model is the upstream's model name as a JSON string.
-	model   []byte
+	model []byte
+	// format is how its provider writes answers and errors.
+	format  wire.Format
+	usage   *usageOption
 	metrics endpointMetrics
 }
+
+// policyState is what there is of a policy beside the table.
+type policyState struct {
+	metrics *policyMetric
+	budget  *retryBudget // nil when the policy has none
+}
+
+// formats are the formats of package wire by those of the table.
+var formats = map[routing.Format]wire.Format{routing.FormatOpenAI: wire.OpenAI}
 
 const operationCount = int(routing.Embeddings) + 1
 
@@ -54,40 +66,82 @@ func (p *Proxy) newSnapshot(t *routing.Table, last *snapshot) *snapshot {
 		table:       t,
 		view:        p.health.Bind(t),
 		backends:    make([]backend, len(t.Endpoints)),
-		policies:    make(map[*routing.Policy]*policyMetric, len(t.Policies)),
+		policies:    make(map[*routing.Policy]policyState, len(t.Policies)),
 		generation:  1,
 		publishedAt: time.Now(),
 	}
-	configs := map[string]*tls.Config{}
+	kept := newKept(last)
 	if last != nil {
 		s.generation = last.generation + 1
-		for i := range last.backends { // TLS configurations carry sessions worth keeping
-			configs[last.backends[i].target.ID] = last.backends[i].target.TLS
-		}
 	}
 	for i, e := range t.Endpoints {
-		s.backends[i] = p.newBackend(e, s.view.Endpoint(i), configs)
+		s.backends[i] = p.newBackend(e, s.view.Endpoint(i), kept)
 	}
 	for _, policy := range t.Policies {
-		s.policies[policy] = p.metrics.policy(policy)
+		s.policies[policy] = policyState{metrics: p.metrics.policy(policy), budget: kept.budget(policy)}
 	}
 	s.models = modelList(t, p.opts.DefaultNamespace)
 	return s
 }
 
-func (p *Proxy) newBackend(e *routing.Endpoint, live *health.Endpoint, configs map[string]*tls.Config) backend {
+// kept is what the next snapshot takes over from the last.
+type kept struct {
+	configs map[string]*tls.Config // by target ID: they carry sessions
+	usages  map[string]*usageOption
+	budgets map[string]*retryBudget // by the UID of the policy
+}
+
+func newKept(last *snapshot) *kept {
+	k := &kept{configs: map[string]*tls.Config{}, usages: map[string]*usageOption{}, budgets: map[string]*retryBudget{}}
+	if last == nil {
+		return k
+	}
+	for i := range last.backends {
+		b := &last.backends[i]
+		k.configs[b.target.ID] = b.target.TLS
+		k.usages[usageID(b.endpoint)] = b.usage
+	}
+	for policy, state := range last.policies {
+		k.budgets[policy.UID] = state.budget
+	}
+	return k
+}
+
+// usageID names what usageOption is about: an endpoint, as long as it is for the same model at the same place.
+func usageID(e *routing.Endpoint) string { return e.UID + "|" + e.URL + "|" + e.Model }
+
+func (k *kept) usage(e *routing.Endpoint) *usageOption {
+	if u := k.usages[usageID(e)]; u != nil {
+		return u
+	}
+	return &usageOption{}
+}
+
+func (k *kept) budget(p *routing.Policy) *retryBudget {
+	if p.RetryPercent == 0 {
+		return nil
+	}
+	if b := k.budgets[p.UID]; b != nil {
+		return b
+	}
+	return &retryBudget{}
+}
+
+func (p *Proxy) newBackend(e *routing.Endpoint, live *health.Endpoint, last *kept) backend {
 	b := backend{
 		endpoint: e,
 		live:     live,
 		target:   upstream.Target{ID: targetID(e), Address: e.Address},
 		model:    wire.EncodeString(e.Model),
+		format:   formats[e.Format],
+		usage:    last.usage(e),
 		metrics:  p.metrics.endpoint(e),
 	}
 	if e.Scheme == "https" {
-		if configs[b.target.ID] == nil {
-			configs[b.target.ID] = tlsConfig(e)
+		if last.configs[b.target.ID] == nil {
+			last.configs[b.target.ID] = tlsConfig(e)
 		}
-		b.target.TLS = configs[b.target.ID]
+		b.target.TLS = last.configs[b.target.ID]
 	}
 	for op, path := range operationPaths {
 		if path != "" {

@@ -168,7 +168,7 @@ func TestAQuotaDoesNotComeBackWithTheNextMinute(t *testing.T) {
 
 // Requests are reused; what the one before learned must not be booked again.
 func TestNothingOfTheAttemptBeforeIsBooked(t *testing.T) {
-	r := newRig(t, "a", nil)
+	r := newRig(t, "a", func(in *routing.Input) { in.Endpoints[0].FeaturesKnown = true }) // and StreamUsage is none of them
 	r.post("/chat/completions", strings.Replace(streamBody, `"stream":true`, includeUsage, 1))
 	r.chat(true)
 	r.chat(false)
@@ -249,14 +249,19 @@ const includeUsage = `"stream":true,"stream_options":{"include_usage":true}`
 func TestUsageIsWhatTheProviderSaysOrMarkedAsAnEstimate(t *testing.T) {
 	for name, c := range map[string]struct {
 		body      string
+		unable    bool // its streams do not say what they used
 		estimated bool
 	}{
-		"JSON":                   {chatBody, false},
-		"a stream with usage":    {strings.Replace(streamBody, `"stream":true`, includeUsage, 1), false},
-		"a stream without usage": {streamBody, true},
+		"JSON":                                       {chatBody, false, false},
+		"a stream whose caller asks":                 {strings.Replace(streamBody, `"stream":true`, includeUsage, 1), false, false},
+		"a stream whose caller does not ask":         {streamBody, false, false},
+		"a stream of an endpoint that does not know": {streamBody, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, "a", priced)
+			r := newRig(t, "a", func(in *routing.Input) {
+				priced(in)
+				in.Endpoints[0].FeaturesKnown = c.unable
+			})
 			got := r.post("/chat/completions", c.body)
 			if got.status != 200 {
 				t.Fatalf("status %d", got.status)

@@ -6,6 +6,7 @@ package proxy
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +35,9 @@ type clientWatch struct {
 	stopping chan struct{}
 	left     atomic.Bool
 	started  bool
+
+	mu      sync.Mutex // guards stopped, and the connection's read deadline while it runs
+	stopped bool
 }
 
 // init prepares a zero clientWatch.
@@ -49,7 +53,7 @@ func (w *clientWatch) init(cancel func()) {
 func (w *clientWatch) start(conn net.Conn) {
 	w.conn = conn
 	w.left.Store(false)
-	w.started = true
+	w.started, w.stopped = true, false
 	w.timer.Reset(watchAfter)
 }
 
@@ -66,7 +70,10 @@ func (w *clientWatch) stop() {
 		return
 	}
 	// A deadline in the past wakes the peek. Without it the read of the next request would wait behind it.
+	w.mu.Lock()
+	w.stopped = true
 	_ = w.conn.SetReadDeadline(time.Unix(1, 0))
+	w.mu.Unlock()
 	w.stopping <- struct{}{}
 	<-w.ended
 	select { // not taken when the peek ended by itself
@@ -80,6 +87,7 @@ func (w *clientWatch) stop() {
 // run waits for the caller to leave, on the timer's own goroutine.
 func (w *clientWatch) run() {
 	defer func() { w.ended <- struct{}{} }()
+	w.lift()
 	if !hasLeft(w.conn) {
 		return
 	}
@@ -91,6 +99,15 @@ func (w *clientWatch) run() {
 			return
 		case <-time.After(cancelEvery):
 		}
+	}
+}
+
+// lift takes away the deadline under which the HTTP server has read the request: it would end the watch.
+func (w *clientWatch) lift() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.stopped {
+		_ = w.conn.SetReadDeadline(time.Time{})
 	}
 }
 

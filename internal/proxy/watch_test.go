@@ -122,3 +122,19 @@ func TestWatchStopsWhileItWaits(t *testing.T) {
 		t.Errorf("the connection cannot be read after the watch: %v", err)
 	}
 }
+
+// The HTTP server reads a request under a deadline, and leaves it on the connection.
+func TestWatchOutlivesTheDeadlineOfTheHead(t *testing.T) {
+	server, caller := connected(t)
+	if err := server.SetReadDeadline(time.Now().Add(2 * watchAfter)); err != nil {
+		t.Fatal(err)
+	}
+	w, canceled := watched()
+	w.start(server)
+	defer w.stop()
+	time.Sleep(4 * watchAfter)
+	if err := caller.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, canceled, "the watch ended with the deadline of the head")
+}

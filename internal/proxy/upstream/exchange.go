@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ type Exchange struct {
 	sendErr   error
 	sent      bool
 	writer    sync.WaitGroup
-	pieces    [4][]byte
+	pieces    [1 + MaxPieces][]byte
 	vector    net.Buffers
 
 	head     head
@@ -46,6 +47,8 @@ type Exchange struct {
 	chunks   chunkReader
 	keep     bool // the connection may serve again, as far as known
 	err      error
+	headBy   time.Time // the request's HeadDeadline
+	maxHead  int
 	deadline time.Time // for reads of the body
 	armed    bool      // deadline is set on the socket
 }
@@ -64,11 +67,15 @@ const (
 // maxInterim bounds 1xx answers before the final one.
 const maxInterim = 8
 
+// ErrNotYet says that the head of the answer has not come by the pause that was asked for. The exchange goes on:
+// see Await.
+var ErrNotYet = errors.New("the head of the answer has not come yet")
+
 var errNoAnswer = errors.New("there is no answer to read: Do has not succeeded, or the exchange is closed")
 
 // Do sends the request and returns when the head of the final answer was parsed;
-// the body is read with Read. Every error is an *Error, after which no
-// connection is held. An answer that comes before the request was sent
+// the body is read with Read. Every error but ErrNotYet is an *Error, after
+// which no connection is held. An answer that comes before the request was sent
 // completely is an answer.
 func (t *Transport) Do(e *Exchange, target *Target, r *Request) error {
 	e.end(false)
@@ -78,11 +85,32 @@ func (t *Transport) Do(e *Exchange, target *Target, r *Request) error {
 	if err := e.connect(t.pool(target), r); err != nil {
 		return err
 	}
+	e.headBy, e.maxHead = r.HeadDeadline, t.maxHead
 	e.conn.setDeadline(r.HeadDeadline)
 	e.phase = PhaseWrite
 	e.send(r)
 	e.phase = PhaseHead
-	return e.receive(t.maxHead)
+	if r.Pause.IsZero() {
+		return e.receive(false)
+	}
+	return e.Await(r.Pause)
+}
+
+// Await waits for the head of the final answer after Do, or Await, has returned
+// ErrNotYet. It does so again if the head has not come by pause; the zero time
+// is none. The request's HeadDeadline holds all along.
+func (e *Exchange) Await(pause time.Time) error {
+	if e.phase != PhaseHead || e.conn == nil {
+		return errNoAnswer
+	}
+	if !pause.IsZero() && (e.headBy.IsZero() || pause.Before(e.headBy)) {
+		// Only the reading pauses: a long request may still be on its way out.
+		_ = e.conn.SetReadDeadline(pause) // fails only on a closed socket
+		e.conn.timed = true
+		return e.receive(true)
+	}
+	_ = e.conn.SetReadDeadline(e.headBy)
+	return e.receive(false)
 }
 
 // Status is the status code of the answer.
@@ -191,7 +219,7 @@ func (e *Exchange) sentAll(c *conn) bool {
 func (e *Exchange) reset() {
 	e.sendState.Store(sendIdle)
 	e.sendErr, e.sent = nil, false
-	e.pieces, e.vector = [4][]byte{}, nil
+	e.pieces, e.vector = [1 + MaxPieces][]byte{}, nil
 	e.head = head{fields: e.head.fields[:0], length: -1}
 	if cap(e.buffer) > retainedBuffer {
 		e.buffer = nil
@@ -200,6 +228,7 @@ func (e *Exchange) reset() {
 	e.framing, e.left, e.chunks = noAnswer, 0, chunkReader{}
 	e.reused, e.began, e.keep = false, false, false
 	e.err, e.deadline, e.armed = nil, time.Time{}, false
+	e.headBy = time.Time{}
 }
 
 // lend publishes how to interrupt the exchange from now on; false if it was
@@ -280,13 +309,17 @@ func (e *Exchange) failure(cause error) error {
 	}
 }
 
-// receive reads heads until the final one and prepares the body.
-func (e *Exchange) receive(limit int) error {
+// receive reads heads until the final one and prepares the body. pausing says
+// that the deadline of the socket is a pause.
+func (e *Exchange) receive(pausing bool) error {
 	if e.buffer == nil {
 		e.buffer = make([]byte, retainedBuffer)
 	}
 	for range maxInterim + 1 {
-		end, err := e.readHead(limit)
+		end, err := e.readHead(e.maxHead)
+		if pausing && errors.Is(err, os.ErrDeadlineExceeded) && !e.wasCanceled() {
+			return ErrNotYet
+		}
 		if err == nil {
 			err = e.head.parse(e.buffer[:end])
 		}
@@ -302,6 +335,7 @@ func (e *Exchange) receive(limit int) error {
 			return nil
 		}
 		e.to = copy(e.buffer, e.buffer[end:e.to])
+		e.head = head{fields: e.head.fields[:0], length: -1} // it is no answer
 	}
 	return e.fail(errTooManyInterim)
 }

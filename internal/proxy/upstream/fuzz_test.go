@@ -49,6 +49,8 @@ type answer struct {
 	header  http.Header
 	body    []byte
 	closing bool
+	old     bool // HTTP/1.0
+	left    int  // bytes behind the answer, trailers among them
 }
 
 // theirs reads the answer as net/http does, past interim ones.
@@ -64,12 +66,15 @@ func theirs(raw []byte, method string) (answer, error) {
 		if resp.StatusCode < 200 {
 			continue
 		}
-		return answer{resp.StatusCode, resp.ContentLength, resp.Header, body, resp.Close}, err
+		left, _ := io.Copy(io.Discard, r) // out of memory, which does not fail
+		return answer{resp.StatusCode, resp.ContentLength, resp.Header, body, resp.Close, !resp.ProtoAtLeast(1, 1), int(left)}, err
 	}
 }
 
 // FuzzResponse holds this package against net/http: whatever we accept, net/http
-// accepts, with the same status, headers and body. The reverse does not hold; we
+// accepts, with the same status, headers and body, however it is split into
+// reads, and also in an Exchange that has read another answer before. The reverse
+// does not hold, but what is whole to net/http is never cut to us: we
 // are stricter in refusing lines that end in a bare LF, folded headers, more
 // than one space after the version, a status below 100, both framings at once,
 // lengths with a leading zero, chunk sizes of 16 digits, white space before a
@@ -86,6 +91,9 @@ func FuzzResponse(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: +1\r\n\r\n",
 		"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", "HTTP/1.1 200 OK\r\nConte",
 	} {
 		f.Add([]byte(s), uint64(1), false)
 		f.Add([]byte(s), uint64(2), true)
@@ -100,27 +108,98 @@ func FuzzResponse(f *testing.F) {
 }
 
 // differ compares what we and net/http make of an answer; false if we refuse it.
+// It is read three times by one Exchange, the last time in one piece.
 func differ(t *testing.T, raw []byte, method string, split *rand.Rand) bool {
 	t.Helper()
+	inOne := false
 	tr := New(Options{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		if inOne {
+			return &wholeConn{bytesConn{rest: raw}}, nil
+		}
 		return &bytesConn{rest: raw, split: split}, nil
 	}})
 	defer tr.Close()
+	want, theirErr := theirs(raw, method)
 	var e Exchange
-	defer e.Close()
-	if tr.Do(&e, plain("fuzz:1"), &Request{Head: []byte(method + " / HTTP/1.1\r\n\r\n")}) != nil {
-		return false
+	accepted := false
+	for i := range 3 {
+		inOne = i == 2
+		body, err := exchangeOnce(tr, &e, method, split)
+		if i > 0 && accepted != (err == nil) {
+			t.Fatalf("read another way it is %v\n%q", err, raw)
+		}
+		accepted = err == nil
+		if cap(e.buffer) > defaultMaxHeadBytes || len(e.head.fields) > maxFields {
+			t.Fatalf("a buffer of %d bytes, %d headers", cap(e.buffer), len(e.head.fields))
+		}
+		switch {
+		case accepted && theirErr != nil && e.Header("trailer") != nil:
+		case accepted && theirErr != nil:
+			t.Fatalf("we accept what net/http refuses: %v\n%q", theirErr, raw)
+		case accepted:
+			compareAnswers(t, &e, body, want)
+			compareKeeping(t, &e, want, inOne && len(raw) <= retainedBuffer)
+		case theirErr == nil && !isStricter(err, raw):
+			t.Fatalf("net/http accepts what we take for cut: %v\n%q", err, raw)
+		}
+		e.Close()
 	}
-	body, err := readRandomly(&e, split)
-	if err != nil || e.Header("trailer") != nil {
-		return false
+	return accepted
+}
+
+// wholeConn gives all that it has at once.
+type wholeConn struct{ bytesConn }
+
+func (c *wholeConn) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 {
+		return 0, io.EOF
 	}
-	want, err := theirs(raw, method)
-	if err != nil {
-		t.Fatalf("we accept what net/http refuses: %v\n%q", err, raw)
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// exchangeOnce reads one answer to its end. The Exchange is left open.
+func exchangeOnce(tr *Transport, e *Exchange, method string, split *rand.Rand) ([]byte, error) {
+	if err := tr.Do(e, plain("fuzz:1"), &Request{Head: []byte(method + " / HTTP/1.1\r\n\r\n")}); err != nil {
+		return nil, err
 	}
-	compareAnswers(t, &e, body, want)
-	return true
+	return readRandomly(e, split)
+}
+
+// isStricter reports whether an answer was refused for what it is, not because
+// it ended. A head whose empty line is a bare LF has no end to us.
+func isStricter(err error, raw []byte) bool {
+	if e, ok := errors.AsType[*Error](err); ok && e.Phase == PhaseHead && bytes.Count(raw, []byte("\n")) > bytes.Count(raw, []byte("\r\n")) {
+		return true
+	}
+	for _, reason := range []error{
+		errNotHTTP, errStatusLine, errBareLF, errFolded, errFieldName, errFieldValue, errTooManyFields, errHeadTooLong, errContentLength, errTwoLengths,
+		errTwoFramings, errCoding, errSwitch, errTooManyInterim, errChunkSize, errChunkEnd, errChunkWaste, errTrailer,
+	} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+// compareKeeping compares who would use the connection again. If all of the
+// answer was at hand, what is behind it was too.
+func compareKeeping(t *testing.T, e *Exchange, want answer, sawAll bool) {
+	t.Helper()
+	if e.keep && want.closing {
+		t.Errorf("we would use the connection again, net/http would not")
+	}
+	chunked := e.head.chunked && !e.headOf && !e.head.bodiless() // its trailers are left
+	if e.keep && sawAll && want.left > 0 && !chunked {
+		t.Errorf("we would use the connection again with %d bytes behind the answer", want.left)
+	}
+	// A body where none may be, and HTTP/1.0, are reasons that net/http does not have.
+	odd := want.old || e.head.bodiless() && (e.head.chunked || e.head.length > 0)
+	if !e.keep && !want.closing && want.left == 0 && !odd {
+		t.Errorf("we would not use the connection again, net/http would")
+	}
 }
 
 // TestComposedAnswersAgreeWithNetHTTP plays answers made of good and bad parts:
@@ -189,13 +268,10 @@ func compareAnswers(t *testing.T, e *Exchange, body []byte, want answer) {
 	if !bytes.Equal(body, want.body) {
 		t.Errorf("body %q; net/http says %q", body, want.body)
 	}
-	if e.keep && want.closing {
-		t.Errorf("we would use the connection again, net/http would not")
-	}
 	got := http.Header{}
 	e.EachHeader(func(name, value []byte) { got.Add(string(name), string(value)) })
 	// net/http takes these out once it has acted on them, and adds one.
-	for _, name := range []string{"Transfer-Encoding", "Content-Length", "Connection", "Cache-Control"} {
+	for _, name := range []string{"Transfer-Encoding", "Content-Length", "Connection", "Cache-Control", "Trailer"} {
 		got.Del(name)
 		want.header.Del(name)
 	}
@@ -226,6 +302,9 @@ func FuzzChunks(f *testing.F) {
 		if !bytes.Equal(whole, got) || wholeUsed != used || !errors.Is(err, wholeErr) {
 			t.Fatalf("whole: %q, %d used, %v; split: %q, %d used, %v", whole, wholeUsed, wholeErr, got, used, err)
 		}
+		if used > mostFraming(len(got)) {
+			t.Fatalf("%d bytes for %d of data", used, len(got))
+		}
 		if err != nil {
 			return
 		}
@@ -234,6 +313,12 @@ func FuzzChunks(f *testing.F) {
 			t.Fatalf("got %q; net/http says %q, %v", got, want, err)
 		}
 	})
+}
+
+// mostFraming is how many bytes so much data can have with its framing. Each chunk has
+// data, and 16 bytes of framing, twice its size and the end of a line are no waste.
+func mostFraming(data int) int {
+	return 21*data + maxChunkWaste + maxSizeDigits + maxChunkExtension + maxTrailer + 8
 }
 
 // dechunk decodes raw in reads of the sizes that next gives.
@@ -252,4 +337,79 @@ func dechunk(raw []byte, next func(limit int) int) (data []byte, used int, err e
 		return data, used, io.ErrUnexpectedEOF
 	}
 	return data, used, nil
+}
+
+// endlessConn plays a beginning, and then the same bytes for ever.
+type endlessConn struct {
+	bytesConn
+	again []byte
+	read  int
+}
+
+func (c *endlessConn) Read(p []byte) (int, error) {
+	if c.read > 8<<20 {
+		return 0, errEndless
+	}
+	n := 0
+	for n < len(p) {
+		if len(c.rest) == 0 {
+			c.rest = c.again
+		}
+		m := copy(p[n:], c.rest)
+		c.rest = c.rest[m:]
+		n += m
+	}
+	c.read += n
+	return n, nil
+}
+
+var errEndless = errors.New("more was read than any bound allows")
+
+// FuzzEndless: an answer that never ends is refused, or gives data: no provider
+// makes us read for ever, nor hold more than a head.
+func FuzzEndless(f *testing.F) {
+	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, s := range [][2]string{
+		{"HTTP/1.1 200 OK\r\n", "A: b\r\n"},
+		{"HTTP/1.1 200 OK\r\nA: ", "b"},
+		{"HTTP/1.1 200 ", "x"},
+		{"", "HTTP/1.1 100 Continue\r\n\r\n"},
+		{"", "\r\n"},
+		{"", "HTTP/1."},
+		{"HTTP/1.1 200 OK\r\n\r\n", "x"},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "x"},
+		{chunked, "1\r\nx\r\n"},
+		{chunked, "1;" + strings.Repeat("e", 200) + "\r\nx\r\n"},
+		{chunked + "1;", "e"},
+		{chunked + "1", " "},
+		{chunked, "0"},
+		{chunked + "0\r\n", "A: b\r\n"},
+		{chunked + "0\r\nA: ", "b"},
+		{chunked + "fffffffffffffff\r\n", "x"},
+	} {
+		f.Add([]byte(s[0]), []byte(s[1]))
+	}
+	f.Fuzz(func(t *testing.T, begin, again []byte) {
+		if len(again) == 0 {
+			return
+		}
+		c := &endlessConn{bytesConn: bytesConn{rest: begin}, again: again}
+		tr := New(Options{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }})
+		defer tr.Close()
+		var e Exchange
+		defer e.Close()
+		err := tr.Do(&e, plain("fuzz:1"), &Request{Head: []byte("POST / HTTP/1.1\r\n\r\n")})
+		if c.read > (maxInterim+2)*defaultMaxHeadBytes || cap(e.buffer) > defaultMaxHeadBytes {
+			t.Fatalf("%d bytes were read for a head, %d are held", c.read, cap(e.buffer))
+		}
+		p, data, before := make([]byte, 512), 0, c.read
+		for err == nil && data < 64<<10 {
+			var n int
+			n, err = e.Read(p)
+			data += n
+			if used := c.read - before; used > mostFraming(data)+len(p) {
+				t.Fatalf("%d bytes were read for %d of data", used, data)
+			}
+		}
+	})
 }

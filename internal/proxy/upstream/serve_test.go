@@ -139,7 +139,7 @@ func post(body string) *Request {
 	head := fmt.Sprintf("POST /v1/x HTTP/1.1\r\nHost: provider\r\nAuthorization: Bearer secret\r\nContent-Length: %d\r\n\r\n", len(body))
 	return &Request{
 		Head:         []byte(head),
-		Body:         [3][]byte{[]byte(body[:a]), []byte(body[a:b]), []byte(body[b:])},
+		Body:         [MaxPieces][]byte{[]byte(body[:a]), []byte(body[a:b]), []byte(body[b:])},
 		HeadDeadline: time.Now().Add(patience),
 	}
 }

@@ -17,7 +17,7 @@ type Request struct {
 	// begins with "HEAD " expects no body in the answer.
 	Head []byte
 	// Body is sent after it, in order; pieces may be empty.
-	Body [3][]byte
+	Body [MaxPieces][]byte
 	// Fresh asks for a new connection.
 	Fresh bool
 	// ConnectTimeout bounds name resolution and connecting together, TLSTimeout
@@ -26,7 +26,13 @@ type Request struct {
 	// HeadDeadline is when the head of the answer must have arrived. It bounds
 	// everything before, too. Zero means no bound.
 	HeadDeadline time.Time
+	// Pause is when Do returns ErrNotYet if the head has not come, so that the
+	// caller can do something else meanwhile. Zero means never.
+	Pause time.Time
 }
+
+// MaxPieces is how many pieces a body has at most.
+const MaxPieces = 5
 
 const (
 	// inlineWrite is what is written before the first read. It fits the send
@@ -52,7 +58,8 @@ var tlsBuffers = sync.Pool{New: func() any { return new([tlsRecord]byte) }}
 
 // send writes the request, or starts to. Its outcome is in sendState.
 func (e *Exchange) send(r *Request) {
-	e.pieces = [4][]byte{r.Head, r.Body[0], r.Body[1], r.Body[2]}
+	e.pieces[0] = r.Head
+	copy(e.pieces[1:], r.Body[:])
 	total := 0
 	for _, p := range e.pieces {
 		total += len(p)
@@ -76,7 +83,7 @@ func (e *Exchange) write(c *conn) {
 	} else {
 		err = e.writeVector(c)
 	}
-	e.pieces = [4][]byte{} // a long answer must not hold a request that was sent
+	e.pieces = [1 + MaxPieces][]byte{} // a long answer must not hold a request that was sent
 	e.sendErr = err
 	if err != nil {
 		e.sendState.Store(sendFailed)
