@@ -124,13 +124,21 @@ test: $(assets) ## Run all tests with the race detector, those with an API serve
 	go test $(RACE) -p $(P) -timeout 30m $(PACKAGES)
 	$(if $(filter ./...,$(PACKAGES)),go test -count=1 -v -run TestLimitsHold ./test/sim)
 
+# How long each target is fuzzed: a time, or a number of inputs such as 1000x.
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that reads bytes of strangers, FUZZTIME=30s for each target; ARGS=-write keeps the counts in docs/evidence.
+	go run ./test/fuzz -time $(FUZZTIME) $(ARGS)
+
 .PHONY: e2e
 e2e: $(assets) ## Run the end-to-end test: real processes, killed and revived under load.
 	go test ./test/e2e -count=1 -v -timeout 30m
 
 .PHONY: soak
-soak: $(assets) ## Run the simulation and the end-to-end test for half an hour; SOAK=2h for longer.
+soak: $(assets) ## Run the simulation and the end-to-end test for half an hour, and a storm for ten minutes; SOAK=2h for longer.
 	TURNOUT_SOAK=$(or $(SOAK),30m) go test -p 2 ./test/sim ./test/e2e -count=1 -v -timeout 0
+	TURNOUT_SOAK=$(or $(SOAK),10m) go test ./test/storm -count=1 -v -timeout 0
 
 .PHONY: interop
 interop: $(assets) ## Let the official clients of OpenAI talk to a proxy.
