@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -109,10 +110,22 @@ func (c *ControlPlane) StopAPIServer(t testing.TB) {
 // StartAPIServer starts the API server again, at the same address and with the same certificates.
 func (c *ControlPlane) StartAPIServer(t testing.TB) {
 	t.Helper()
-	if err := c.environment.ControlPlane.APIServer.Start(); err != nil {
-		t.Fatalf("starting the API server again: %v", err)
+	// While it was away anybody's outgoing connection may have been given its port.
+	deadline := time.Now().Add(startAgain)
+	for {
+		err := c.environment.ControlPlane.APIServer.Start()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("starting the API server again: %v", err)
+		}
+		time.Sleep(time.Second)
 	}
 }
+
+// startAgain is how long an API server may take to get its port again.
+const startAgain = time.Minute
 
 // FreezeAPIServer stops the API server's process in its tracks: connections stay open, and nothing is answered
 // until the returned function is called.
