@@ -15,7 +15,9 @@ var quotaCases = []Case{
 	refusal("a 402", barred("payment-required", "quota_exhausted", "QuotaExhausted")),
 	refusal("a 429 about a spent quota", barred("quota", "quota_exhausted", "QuotaExhausted")),
 	refusal("a 400 about a credit balance that is too low", barred("credit-balance", "quota_exhausted", "QuotaExhausted")),
-	refusal("a 429 about a spent quota that a gateway relays", barred("quota;shape=openrouter", "quota_exhausted", "QuotaExhausted")),
+	refusal("a 429 about the requests of a day", scripted(
+		says(429, apiError("requests", "", "Rate limit exceeded: free-models-per-day. Add credits to unlock more.")), "quota_exhausted").
+		standing("Barred QuotaExhausted")),
 	{
 		Name: "when all have spent their quota the caller gets a 429",
 		Providers: []Provider{

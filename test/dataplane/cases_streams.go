@@ -264,6 +264,9 @@ var usageCases = []Case{
 	},
 }
 
+// warmTokens is how many tokens of output the answer before a case has.
+const warmTokens = 8
+
 // booked makes the case's request, and wants so many tokens in the books, of that type alone.
 func booked(kind string, tokens int) func(*Trial) {
 	return func(t *Trial) {
@@ -271,7 +274,7 @@ func booked(kind string, tokens int) func(*Trial) {
 		t.check(got, &Answer{})
 		warm := 0
 		if t.places[0].warm && kind == "output" {
-			warm = t.warmed
+			warm = warmTokens
 		}
 		t.awaitView(fmt.Sprintf("waiting for %d tokens to be booked as %s", tokens, kind), func(v *view) bool {
 			return v.tokens(t.places[0].name, kind) == tokens+warm

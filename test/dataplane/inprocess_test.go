@@ -35,7 +35,7 @@ import (
 )
 
 // atOnce is how many variants of cases run at a time: most of them wait for somebody.
-const atOnce = "16"
+const atOnce = "32"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

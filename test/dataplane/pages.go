@@ -22,8 +22,12 @@ type pages struct {
 
 	mu      sync.Mutex // guards next
 	next    *reading
-	reading sync.Mutex // held while the pages are read
+	reading sync.Mutex // held while the pages are read, and guards rested
+	rested  time.Time
 }
+
+// share is which part of the time goes into reading the pages at most: they are long, and many want to know.
+const share = 3
 
 // reading is one reading of the pages.
 type reading struct {
@@ -70,10 +74,13 @@ func (p *pages) now(ctx context.Context) (view, error) {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	mine.once.Do(func() {
+		<-time.After(time.Until(p.rested))
 		p.mu.Lock()
 		p.next = nil // who comes from now on wants to know what comes after this reading
 		p.mu.Unlock()
+		begun := time.Now()
 		mine.seen, mine.err = p.read(ctx)
+		p.rested = time.Now().Add((share - 1) * time.Since(begun))
 	})
 	return mine.seen, mine.err
 }

@@ -114,6 +114,7 @@ func arrangeAll(c *Case, n int) ([]*Trial, error) {
 // apply puts everything in force that the trials need.
 func apply(t *testing.T, target Target, trials []*Trial) {
 	t.Helper()
+	begun := time.Now()
 	var endpoints []*v1alpha1.ModelEndpoint
 	var policies []*v1alpha1.RoutingPolicy
 	for _, trial := range trials {
@@ -131,6 +132,7 @@ func apply(t *testing.T, target Target, trials []*Trial) {
 			trials[i].url, trials[i].pages = proxy.URL, pages
 		}
 	}
+	t.Logf("%d trials; their %d endpoints and policies were served after %s", len(trials), len(endpoints)+len(policies), time.Since(begun).Round(time.Millisecond))
 }
 
 // awaitServed waits until the proxy has all objects in its table, and of the endpoints the first word of the operator, if

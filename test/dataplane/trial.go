@@ -39,9 +39,8 @@ type Trial struct {
 	places []*place
 	url    string
 	pages  *pages
-	// ran says that the trial was not left out, warmed is how many tokens of output its first provider has made before.
-	ran    bool
-	warmed int
+	// ran says that the trial was not left out.
+	ran bool
 }
 
 // place is an endpoint of a trial, and who answers behind it.
@@ -147,10 +146,6 @@ func (t *Trial) warmUp() {
 		t.Fatalf("before the case begins: %d %s", got.Status, got.Body)
 	}
 	t.places[0].warm = true
-	t.awaitView("waiting for the answer before the case to be booked", func(v *view) bool {
-		t.warmed = v.tokens(t.places[0].name, "output")
-		return t.warmed > 0
-	})
 }
 
 // want is the answer that a delivery must get.
@@ -227,54 +222,65 @@ func total(counts map[string]int) int {
 
 // verify looks at what the providers got, and at what the proxy made of it.
 func (t *Trial) verify() {
+	var problems []string
+	t.tryFor(func(v *view) bool {
+		problems = problems[:0]
+		for i, p := range t.places {
+			if problem := p.problem(v); problem != "" {
+				problems = append(problems, fmt.Sprintf("provider %c: %s", 'a'+i, problem))
+			}
+		}
+		return len(problems) == 0
+	})
+	for _, problem := range problems {
+		t.Error(problem)
+	}
 	for i, p := range t.places {
 		want := p.wants()
-		asked := total(want) - want["connect_error"]
-		if p.warm {
-			want[success]++
-		}
-		if p.Outcomes == varies {
-			continue
-		}
-		problem := ""
-		t.tryFor(func(v *view) bool {
-			problem = p.problem(v, want)
-			return problem == ""
-		})
-		if problem != "" {
-			t.Errorf("provider %c: %s", 'a'+i, problem)
-		}
-		if got := p.requests(); got != asked {
+		if got, asked := p.requests(), total(want)-want["connect_error"]; got != asked && p.Outcomes != varies {
 			t.Errorf("provider %c got %d requests, want %d", 'a'+i, got, asked)
 		}
 	}
 }
 
 // problem is what is wrong with how the endpoint's attempts are counted, or with how it stands.
-func (p *place) problem(v *view, want map[string]int) string {
-	if got := v.outcomes(p.name); !maps.Equal(got, want) {
+func (p *place) problem(v *view) string {
+	want := p.wants()
+	if p.warm {
+		want[success]++
+	}
+	if got := v.outcomes(p.name); p.Outcomes != varies && !maps.Equal(got, want) {
 		return fmt.Sprintf("its attempts count as %v, want %v", got, want)
 	}
 	if p.Stands == varies {
 		return ""
 	}
-	stands := v.endpoints[namespace+"/"+p.name]
-	got, wants := strings.TrimSpace(stands.Standing+" "+stands.Reason), p.Stands
-	if stands.Standby != "" {
-		got = suspended
-	}
+	return p.misplaced(v.endpoints[namespace+"/"+p.name])
+}
+
+// misplaced is what is wrong with how the endpoint stands.
+func (p *place) misplaced(at standing) string {
+	wants := p.Stands
 	if wants == "" {
 		wants = "InService"
 	}
-	if got != wants {
-		return fmt.Sprintf("it stands as %s (%s), want %s", got, stands.Local.Message, wants)
+	got := strings.TrimSpace(at.Standing + " " + at.Reason)
+	switch {
+	case at.Standby != "":
+		got = suspended
+	case p.Outage && got == "Resting ProviderOutage": // the operator was quick
+		got = wants
 	}
-	if left := time.Until(stands.Until); p.Rests > 0 && left < p.Rests {
+	failures, left := at.Local.Failures, time.Until(at.Until)
+	switch {
+	case got != wants:
+		return fmt.Sprintf("it stands as %s (%s), want %s", got, at.Local.Message, wants)
+	case p.Rests > 0 && left < p.Rests:
 		return fmt.Sprintf("it is left alone for %s, want %s at least", left, p.Rests)
-	}
-	// Once the fleet has heard that it rests, the count begins anew.
-	if got := stands.Local.Failures; got != p.Failures && (got != 0 || stands.Standing != "Resting") {
-		return fmt.Sprintf("%d failures count against it (%s), want %d", stands.Local.Failures, stands.Local.Message, p.Failures)
+	case failures == 0 && at.Standing == "Resting": // the fleet has heard of them, and counts anew
+		return ""
+	case failures != p.Failures:
+		return fmt.Sprintf("%d failures count against it (%s), want %d", failures, at.Local.Message, p.Failures)
 	}
 	return ""
 }

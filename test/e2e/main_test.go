@@ -14,7 +14,7 @@ import (
 )
 
 // atOnce is how many tests that say they may run side by side do: those of the data plane, which mostly wait.
-const atOnce = "16"
+const atOnce = "32"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
