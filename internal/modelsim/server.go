@@ -203,11 +203,21 @@ func (s *Server) track(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateIdle:
 		if config := s.Sim.config; config.IdleReset && config.IdleTimeout > 0 {
-			known.timer = time.AfterFunc(config.IdleTimeout, func() { reset(conn) })
+			known.timer = time.AfterFunc(config.IdleTimeout, func() { s.resetIdle(conn) })
 		}
 	case http.StateClosed, http.StateHijacked:
 		delete(s.conns, conn)
 	case http.StateNew, http.StateActive:
+	}
+}
+
+// resetIdle resets a connection that has been idle for long enough, unless a request has begun on it since its timer
+// fired: a provider closes idle connections, and not those on which it answers.
+func (s *Server) resetIdle(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.conns[conn]; known != nil && known.idle {
+		reset(conn)
 	}
 }
 
