@@ -54,8 +54,9 @@ type streamAnswer struct {
 	out     []byte     // still to be sent, of what is above
 	// readMoved and writeMoved are when the deadlines last moved.
 	readMoved, writeMoved time.Time
-	terminal              bool // a marker of a complete answer was seen
-	filtered              bool // the provider's filter has ended it
+	ends                  int64 // frames that ended an answer
+	terminal              bool  // the markers of complete answers were seen
+	filtered              bool  // the provider's filter has ended it
 	committed             bool
 	handed                bool    // the HTTP server has it, until Close
 	finished              bool    // nothing follows what is in out
@@ -122,6 +123,7 @@ func (s *streamAnswer) begin(b *backend, source io.Reader) {
 	s.frames.Reset()
 	s.held, s.out = s.held[:0], nil
 	s.readMoved, s.writeMoved = time.Time{}, time.Time{}
+	s.ends = 0
 	s.terminal, s.filtered, s.committed, s.finished, s.broken, s.ended = false, false, false, false, "", nil
 	if s.chunk == nil {
 		s.chunk = make([]byte, chunkSize)
@@ -236,10 +238,12 @@ func (s *streamAnswer) note() wire.FrameKind {
 	}
 	s.filtered = s.filtered || kind&wire.Filtered != 0
 	if kind&wire.Terminal != 0 {
+		// Of several answers in one stream each has an end of its own.
+		s.ends++
 		if !s.terminal {
 			r.complete = time.Now()
 		}
-		s.terminal = true
+		s.terminal = s.terminal || s.ends >= r.choices || kind&wire.Last != 0
 	}
 	if kind&wire.Last != 0 {
 		r.exchange.SetReadDeadline(time.Now().Add(afterDone))
