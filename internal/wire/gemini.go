@@ -31,7 +31,7 @@ func (l *look) geminiMember() bool {
 		if l.peekByte() != '[' {
 			return l.unsizedUnlessNull()
 		}
-		return l.candidates()
+		return l.objects(candidates)
 	case "promptFeedback":
 		if l.peekByte() != '{' {
 			return l.value()
@@ -85,33 +85,7 @@ func (l *look) geminiReason() bool {
 	return ok
 }
 
-// candidates walks over candidates, which are what choices are to OpenAI.
-func (l *look) candidates() bool {
-	if !l.open() {
-		return false
-	}
-	for first := true; l.element(&first); {
-		if l.peekByte() != '{' {
-			if !l.content() {
-				return false
-			}
-			continue
-		}
-		if !l.open() {
-			return false
-		}
-		for first := true; l.member(&first); {
-			if !l.candidateMember() {
-				return false
-			}
-		}
-		if l.fault != "" {
-			return false
-		}
-	}
-	return l.fault == ""
-}
-
+// candidateMember adds what one member of a candidate says. Candidates are what choices are to OpenAI.
 func (l *look) candidateMember() bool {
 	switch string(l.name()) {
 	case "finishReason":
@@ -137,7 +111,7 @@ func (l *look) geminiContent() bool {
 		case string(name) == keyRole:
 			ok = l.value()
 		case string(name) == "parts" && l.peekByte() == '[':
-			ok = l.geminiParts()
+			ok = l.objects(parts)
 		default:
 			ok = l.unsizedUnlessHollow()
 		}
@@ -148,36 +122,12 @@ func (l *look) geminiContent() bool {
 	return l.fault == ""
 }
 
-// geminiParts walks over parts. Only what the model has written counts as text: media are base64.
-func (l *look) geminiParts() bool {
-	if !l.open() {
-		return false
+// partMember adds what one member of a part says. Only what the model has written counts as text: media are base64.
+func (l *look) partMember() bool {
+	switch string(l.name()) {
+	case keyText, "functionCall", "executableCode", "codeExecutionResult":
+		return l.contentUnlessHollow()
+	default:
+		return l.unsizedUnlessHollow()
 	}
-	for first := true; l.element(&first); {
-		if l.peekByte() != '{' {
-			if !l.content() {
-				return false
-			}
-			continue
-		}
-		if !l.open() {
-			return false
-		}
-		for first := true; l.member(&first); {
-			ok := false
-			switch string(l.name()) {
-			case keyText, "functionCall", "executableCode", "codeExecutionResult":
-				ok = l.contentUnlessHollow()
-			default:
-				ok = l.unsizedUnlessHollow()
-			}
-			if !ok {
-				return false
-			}
-		}
-		if l.fault != "" {
-			return false
-		}
-	}
-	return l.fault == ""
 }

@@ -198,3 +198,52 @@ func (l *look) unsizedUnlessHollow() bool {
 	l.size = size
 	return ok
 }
+
+// listed is what the objects of a list are.
+type listed uint8
+
+const (
+	choices    listed = iota // OpenAI's
+	candidates               // Gemini's
+	parts                    // of what one of Gemini's says
+)
+
+// objects walks over a list of objects: the content of any is content, and so is what is no object.
+func (l *look) objects(of listed) bool {
+	if !l.open() {
+		return false
+	}
+	for first := true; l.element(&first); {
+		if l.peekByte() != '{' {
+			if !l.content() {
+				return false
+			}
+			continue
+		}
+		if !l.open() {
+			return false
+		}
+		for first := true; l.member(&first); {
+			if !l.memberOf(of) {
+				return false
+			}
+		}
+		if l.fault != "" {
+			return false
+		}
+	}
+	return l.fault == ""
+}
+
+// memberOf adds what one member of such an object says. It is no function that objects are given, for then every look
+// would be allocated.
+func (l *look) memberOf(of listed) bool {
+	switch of {
+	case candidates:
+		return l.candidateMember()
+	case parts:
+		return l.partMember()
+	default:
+		return l.choiceMember()
+	}
+}

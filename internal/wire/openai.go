@@ -40,7 +40,7 @@ func (l *look) openAIMember(c *openAIChunk) bool {
 			return l.contentUnlessNull()
 		}
 		start := l.i
-		ok := l.choices()
+		ok := l.objects(choices)
 		c.noChoices = ok && isEmpty(l.b[start:l.i])
 		return ok
 	case keyError:
@@ -69,33 +69,6 @@ func (l *look) openAIType() bool {
 		l.known = true
 	}
 	return ok
-}
-
-// choices walks over choices: with n above one, the content of any is content.
-func (l *look) choices() bool {
-	if !l.open() {
-		return false
-	}
-	for first := true; l.element(&first); {
-		if l.peekByte() != '{' {
-			if !l.content() {
-				return false
-			}
-			continue
-		}
-		if !l.open() {
-			return false
-		}
-		for first := true; l.member(&first); {
-			if !l.choiceMember() {
-				return false
-			}
-		}
-		if l.fault != "" {
-			return false
-		}
-	}
-	return l.fault == ""
 }
 
 // choiceMember adds what one member of a choice says. The reasons that vLLM and OpenRouter give beside
