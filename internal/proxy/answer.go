@@ -183,10 +183,7 @@ func (r *request) moveReadDeadline(moved time.Time) time.Time {
 // boundError is moveReadDeadline for what a provider answers in place of a stream: an error, whose caller waits for
 // content.
 func (r *request) boundError() {
-	until := r.contentBy
-	if !r.pause.IsZero() {
-		until = earlier(until, r.pause)
-	}
+	until := r.untilPause(r.contentBy)
 	if least := time.Now().Add(errorLeast); until.Before(least) {
 		until = least
 	}
@@ -214,20 +211,24 @@ func (r *request) judge(b *backend, body []byte) verdict {
 	if status < http.StatusBadRequest && v.Status >= http.StatusBadRequest {
 		status = v.Status // an error that came as if it were none
 	}
-	switch act {
-	case give:
+	if act == give {
 		r.commitWhole(status)
 		return answered
+	}
+	defer r.giveBuffer(body[:0])
+	return r.leave(act, &v, status, body)
+}
+
+// leave ends an attempt whose answer, which is none for the caller, came to act, and says what follows.
+func (r *request) leave(act action, v *wire.Verdict, status int, body []byte) verdict {
+	defer r.exchange.Close()
+	switch act {
+	case without:
+		r.keepStopgap(status, body, v)
+		return plainly
 	case keep:
 		r.keepFallback(status, body)
-	case without:
-		r.keepStopgap(status, body, &v)
-	case moveOn:
-	}
-	r.exchange.Close()
-	r.giveBuffer(body[:0])
-	if act == without {
-		return plainly
+	case give, moveOn:
 	}
 	return next
 }

@@ -108,6 +108,14 @@ func (r *request) pursue() verdict {
 // interrupted may add up.
 func (r *request) mustSpeak() bool { return !r.pause.IsZero() && !time.Now().Before(r.pause) }
 
+// untilPause is then, or when the caller must hear something if that is earlier.
+func (r *request) untilPause(then time.Time) time.Time {
+	if r.pause.IsZero() {
+		return then
+	}
+	return earlier(then, r.pause)
+}
+
 func (r *request) step() verdict {
 	switch r.stage {
 	case repeating:
@@ -143,7 +151,8 @@ func (r *request) repeat() verdict {
 func (r *request) call(b *backend) verdict {
 	p := r.route.Policy
 	r.current, r.stage = b, awaiting
-	r.plain = r.isPlain(b)
+	t := r.recall(b)
+	r.plain = t != nil && t.plain
 	r.addsUsage = r.mayAddUsage(b)
 	out := upstream.Request{
 		Fresh:          r.fresh,

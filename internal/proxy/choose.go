@@ -105,8 +105,10 @@ func (r *request) inScope(b *backend) bool {
 }
 
 // stands reports whether b may be tried: while others were, it may have been barred.
-func (r *request) stands(b *backend) bool {
-	s := b.live.Standing(time.Now().UnixNano())
+func (r *request) stands(b *backend) bool { return r.allows(b.live.Standing(time.Now().UnixNano())) }
+
+// allows reports whether an endpoint that stands so may be tried.
+func (r *request) allows(s routing.Standing) bool {
 	if s.Kind == routing.Barred {
 		r.failures.barred(s)
 		return false
@@ -135,12 +137,20 @@ func (r *request) remember(b *backend, o outcome, now time.Time, until int64) {
 	}
 }
 
-// triedAt is what is remembered of b.
-func (r *request) triedAt(b *backend) *tried {
+// recall is what is remembered of b; nil when it was not tried.
+func (r *request) recall(b *backend) *tried {
 	for i := range r.tried {
 		if r.tried[i].backend == b {
 			return &r.tried[i]
 		}
+	}
+	return nil
+}
+
+// triedAt is recall for one that was tried just now.
+func (r *request) triedAt(b *backend) *tried {
+	if t := r.recall(b); t != nil {
+		return t
 	}
 	r.tried = append(r.tried, tried{backend: b})
 	return &r.tried[len(r.tried)-1]
@@ -214,11 +224,7 @@ func (t *tried) before(other *tried) bool {
 
 // backOff waits until the current endpoint may be tried again, and does so.
 func (r *request) backOff() verdict {
-	until := r.due
-	if !r.pause.IsZero() {
-		until = earlier(until, r.pause)
-	}
-	r.sleep(until)
+	r.sleep(r.untilPause(r.due))
 	switch b := r.current; {
 	case r.watch.gone():
 		return abandoned

@@ -181,18 +181,10 @@ func (r *request) waitFor(s *shortage, until time.Time) bool {
 // bars reports whether the endpoint is not to be tried any more, for whatever has become known of it meanwhile.
 func (r *request) bars(s *shortage) bool {
 	standing := s.backend.live.Standing(time.Now().UnixNano())
-	if standing.Kind == routing.Resting && r.route.Policy.RejectResting {
-		return true
-	}
-	if standing.Kind != routing.Barred {
-		return false
-	}
-	if limit := limitOf(standing); limit != 0 {
+	if limit := limitOf(standing); limit != 0 && standing.Kind == routing.Barred {
 		s.no = health.Refusal{Limit: limit, Until: standing.Until, Exhausted: true}
-	} else {
-		r.failures.barred(standing)
 	}
-	return true
+	return !r.allows(standing)
 }
 
 // passedOver is what there is to say about limits when an endpoint was passed over for good.

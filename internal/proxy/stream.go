@@ -104,18 +104,7 @@ func (r *request) began(v *wire.Verdict) verdict {
 		s.holdRest()
 	}
 	r.conclude(b, outcome(v.Outcome.String()))
-	switch act {
-	case keep:
-		r.keepFallback(http.StatusOK, s.held)
-	case without:
-		r.keepStopgap(http.StatusOK, s.held, v)
-	case give, moveOn:
-	}
-	r.exchange.Close()
-	if act == without {
-		return plainly
-	}
-	return next
+	return r.leave(act, v, http.StatusOK, s.held)
 }
 
 func (s *streamAnswer) begin(b *backend, source io.Reader) {
@@ -133,7 +122,7 @@ func (s *streamAnswer) begin(b *backend, source io.Reader) {
 // holdUntil is by when the first content must have come, or the caller must hear something.
 func (s *streamAnswer) holdUntil() time.Time {
 	if s.pauses() {
-		return earlier(s.request.contentBy, s.request.pause)
+		return s.request.untilPause(s.request.contentBy)
 	}
 	return s.request.contentBy
 }
@@ -159,7 +148,7 @@ func (s *streamAnswer) hold() (wire.Verdict, error) {
 			continue
 		}
 		kind := s.note()
-		if kind&wire.UsageAlone != 0 && s.request.addsUsage {
+		if s.ours(kind) {
 			continue
 		}
 		s.held = append(s.held, s.frame.Raw...)
@@ -180,7 +169,7 @@ func (s *streamAnswer) holdRest() {
 		ok, err := s.cut()
 		switch {
 		case ok:
-			if s.note()&wire.UsageAlone == 0 || !s.request.addsUsage {
+			if !s.ours(s.note()) {
 				s.held = append(s.held, s.frame.Raw...)
 			}
 		case err != nil, s.ended != nil:
@@ -250,6 +239,11 @@ func (s *streamAnswer) note() wire.FrameKind {
 		s.readMoved = time.Now().Add(afterDone) // nothing moves it again before it has passed
 	}
 	return kind
+}
+
+// ours reports whether a frame of that kind is only there because the proxy has asked for it.
+func (s *streamAnswer) ours(kind wire.FrameKind) bool {
+	return kind&wire.UsageAlone != 0 && s.request.addsUsage
 }
 
 // commit begins to give the caller the stream.
@@ -389,7 +383,7 @@ func (s *streamAnswer) advance(enough bool) (bool, error) {
 		case err != nil:
 			s.ended = err
 		case ok:
-			if s.note()&wire.UsageAlone != 0 && s.request.addsUsage {
+			if s.ours(s.note()) {
 				continue
 			}
 			s.out = s.frame.Raw

@@ -55,16 +55,6 @@ func (r *request) refusesOurs(b *backend, v *wire.Verdict) bool {
 		b.usage.known.Load() != usageTaken
 }
 
-// isPlain reports whether b has refused what was added to this request.
-func (r *request) isPlain(b *backend) bool {
-	for i := range r.tried {
-		if r.tried[i].backend == b {
-			return r.tried[i].plain
-		}
-	}
-	return false
-}
-
 // learnUsage notes, when b streams an answer, whether it takes what was added: it does not if it serves the request
 // only without.
 func (r *request) learnUsage(b *backend) {
