@@ -6,76 +6,19 @@ package translate
 import (
 	"encoding/json"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
-	celconfig "k8s.io/apiserver/pkg/apis/cel"
-	"sigs.k8s.io/yaml"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/kubetest"
 )
 
-// readSchema is the schema of a kind, as it is installed.
-func readSchema(t *testing.T, plural string) *apiextensions.JSONSchemaProps {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "turnout.dev_"+plural+".yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var definition apiextensionsv1.CustomResourceDefinition
-	if err := yaml.Unmarshal(text, &definition); err != nil {
-		t.Fatal(err)
-	}
-	var props apiextensions.JSONSchemaProps
-	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
-		definition.Spec.Versions[0].Schema.OpenAPIV3Schema, &props, nil,
-	); err != nil {
-		t.Fatal(err)
-	}
-	return &props
-}
-
-// structural is the schema of a kind as the API server applies its defaults.
-func structural(t *testing.T, plural string) *schema.Structural {
-	t.Helper()
-	s, err := schema.NewStructural(readSchema(t, plural))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// judge validates objects of a kind as the API server does.
-type judge struct {
-	schema validation.SchemaValidator
-	lists  *schema.Structural
-	rules  *cel.Validator
-}
-
-func newJudge(t *testing.T, plural string) judge {
-	t.Helper()
-	validator, _, err := validation.NewSchemaValidator(readSchema(t, plural))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := structural(t, plural)
-	return judge{schema: validator, lists: s, rules: cel.NewValidator(s, true, celconfig.PerCallLimit)}
-}
-
 // admits fails the test unless the API server would take the object.
-func (j judge) admits(t *testing.T, object any) {
+func admits(t *testing.T, s *kubetest.Schema, object any) {
 	t.Helper()
 	written, err := json.Marshal(object)
 	if err != nil {
@@ -85,23 +28,19 @@ func (j judge) admits(t *testing.T, object any) {
 	if err := utiljson.Unmarshal(written, &raw); err != nil {
 		t.Fatal(err)
 	}
-	defaulting.Default(raw, j.lists)
-	problems := validation.ValidateCustomResource(nil, raw, j.schema)
-	problems = append(problems, listtype.ValidateListSetsAndMaps(nil, j.lists, raw)...)
-	broken, _ := j.rules.Validate(t.Context(), nil, j.lists, raw, nil, celconfig.RuntimeCELCostBudget)
-	for _, problem := range append(problems, broken...) {
+	for _, problem := range s.Admit(t.Context(), raw) {
 		t.Errorf("%v\n%s", problem, written)
 	}
 }
 
 // defaulted is object after the API server's defaulting.
-func defaulted[T any](t *testing.T, object *T, s *schema.Structural) *T {
+func defaulted[T any](t *testing.T, object *T, s *kubetest.Schema) *T {
 	t.Helper()
 	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defaulting.Default(raw, s)
+	s.Default(raw)
 	out := new(T)
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, out); err != nil {
 		t.Fatal(err)
@@ -156,7 +95,7 @@ func somePolicy(r *rand.Rand) *v1alpha1.RoutingPolicy {
 // Defaults are written in the schema and are the behaviour: an object means the same before and after the API
 // server has filled it in.
 func TestThePolicySchemaDefaultsAreTheCodeDefaults(t *testing.T) {
-	s := structural(t, "routingpolicies")
+	s := kubetest.NewSchema(t, "routingpolicies")
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		policy := somePolicy(r)
@@ -172,7 +111,7 @@ func TestThePolicySchemaDefaultsAreTheCodeDefaults(t *testing.T) {
 }
 
 func TestTheEndpointSchemaDefaultsAreTheCodeDefaults(t *testing.T) {
-	s := structural(t, "modelendpoints")
+	s := kubetest.NewSchema(t, "modelendpoints")
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
 		endpoint := endpointWith(func(spec *v1alpha1.ModelEndpointSpec) {

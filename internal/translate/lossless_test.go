@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/kubetest"
 	"github.com/turnout-ai/turnout/internal/modelstate"
 )
 
@@ -354,7 +355,7 @@ func (g gen) wildNumbers() modelstate.Numbers {
 // A status that its schema refuses is not written at all: whatever Turnout comes to think, it must fit.
 func TestWhateverIsWrittenFitsTheSchema(t *testing.T) {
 	g := gen{rand.New(rand.NewPCG(17, 18))}
-	endpoints, instances, reports := newJudge(t, "modelendpoints"), newJudge(t, "proxyinstances"), newJudge(t, "proxyreports")
+	endpoints, instances, reports := kubetest.NewSchema(t, "modelendpoints"), kubetest.NewSchema(t, "proxyinstances"), kubetest.NewSchema(t, "proxyreports")
 	for i := range 300 {
 		state, signal, numbers := g.state(), g.signal(), g.numbers()
 		state.Verdicts = slices.DeleteFunc(state.Verdicts, func(v modelstate.Verdict) bool {
@@ -369,11 +370,11 @@ func TestWhateverIsWrittenFitsTheSchema(t *testing.T) {
 			Fold:       &v1alpha1.Fold{Quota: APIPeriodUsages(numbers.Quota), Budget: APIPeriodUsages(numbers.Budget)},
 		}
 		WriteState(state, endpoint.Status.ModelState)
-		endpoints.admits(t, endpoint)
-		instances.admits(t, &v1alpha1.ProxyInstance{Status: v1alpha1.ProxyInstanceStatus{
+		admits(t, endpoints, endpoint)
+		admits(t, instances, &v1alpha1.ProxyInstance{Status: v1alpha1.ProxyInstanceStatus{
 			Version: "1", Signals: []v1alpha1.EndpointSignal{APISignal(signal)},
 		}})
-		reports.admits(t, &v1alpha1.ProxyReport{
+		admits(t, reports, &v1alpha1.ProxyReport{
 			Spec: v1alpha1.ProxyReportSpec{Instance: "p", InstanceUID: "u"},
 			Status: v1alpha1.ProxyReportStatus{
 				Time: new(metav1.NowMicro()), Endpoints: []v1alpha1.EndpointNumbers{APINumbers(numbers)},

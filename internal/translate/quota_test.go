@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/kubetest"
 	"github.com/turnout-ai/turnout/internal/quota"
 )
 
@@ -125,11 +126,11 @@ func TestAccountsOfLimitsFromTomorrowAreLeftOut(t *testing.T) {
 // Whatever the core comes to, the schema admits it.
 func TestWhatIsLentFitsTheSchema(t *testing.T) {
 	g := gen{rand.New(rand.NewPCG(27, 28))}
-	endpoints, instances := newJudge(t, "modelendpoints"), newJudge(t, "proxyinstances")
+	endpoints, instances := kubetest.NewSchema(t, "modelendpoints"), kubetest.NewSchema(t, "proxyinstances")
 	for range 200 {
 		endpoint := endpointWith(nil)
 		endpoint.Status.Ledger = APILedger(g.ledger())
-		endpoints.admits(t, endpoint)
+		admits(t, endpoints, endpoint)
 
 		grant, ask := g.grant(), g.ask()
 		_, n, at, _ := g.wild()
@@ -137,7 +138,7 @@ func TestWhatIsLentFitsTheSchema(t *testing.T) {
 		ask.Asks = append(slices.Repeat(ask.Asks, 3), quota.Ask{
 			Key: quota.Key{Limit: quota.Budget, Start: at}, Granted: n, Returned: n, Spent: n, Number: n, Want: n, Need: n,
 		})
-		instances.admits(t, &v1alpha1.ProxyInstance{
+		admits(t, instances, &v1alpha1.ProxyInstance{
 			Spec:   v1alpha1.ProxyInstanceSpec{Grants: []v1alpha1.EndpointGrant{APIGrant(grant)}},
 			Status: v1alpha1.ProxyInstanceStatus{Version: "1", Asks: []v1alpha1.EndpointAsk{APIAsk(ask)}},
 		})

@@ -11,23 +11,15 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	celconfig "k8s.io/apiserver/pkg/apis/cel"
-	"sigs.k8s.io/yaml"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/internal/kubetest"
 	"github.com/turnout-ai/turnout/internal/proxy"
 	"github.com/turnout-ai/turnout/internal/routing"
 	"github.com/turnout-ai/turnout/internal/secrets"
@@ -54,7 +46,7 @@ func TestTheDataPlane(t *testing.T) { Run(t, newInProcess(t)) }
 type inProcess struct {
 	proxy             *proxy.Proxy
 	at                Proxy
-	endpoint, routing kind
+	endpoint, routing *kubetest.Schema
 }
 
 func newInProcess(t *testing.T) *inProcess {
@@ -62,7 +54,7 @@ func newInProcess(t *testing.T) *inProcess {
 	registry := prometheus.NewRegistry()
 	p := &inProcess{
 		proxy:    proxy.New(proxy.Options{DefaultNamespace: namespace, Metrics: registry}),
-		endpoint: newKind(t, "modelendpoints"), routing: newKind(t, "routingpolicies"),
+		endpoint: kubetest.NewSchema(t, "modelendpoints"), routing: kubetest.NewSchema(t, "routingpolicies"),
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +82,7 @@ func (p *inProcess) Proxies() []Proxy { return []Proxy{p.at} }
 func (p *inProcess) Apply(ctx context.Context, endpoints []*v1alpha1.ModelEndpoint, policies []*v1alpha1.RoutingPolicy) error {
 	var problems []error
 	for i, e := range endpoints {
-		admitted, err := admit(ctx, &p.endpoint, e)
+		admitted, err := admit(ctx, p.endpoint, e)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", e.Name, err))
 			continue
@@ -99,7 +91,7 @@ func (p *inProcess) Apply(ctx context.Context, endpoints []*v1alpha1.ModelEndpoi
 		endpoints[i] = admitted
 	}
 	for i, policy := range policies {
-		admitted, err := admit(ctx, &p.routing, policy)
+		admitted, err := admit(ctx, p.routing, policy)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", policy.Name, err))
 			continue
@@ -122,51 +114,14 @@ func (noSecrets) Secret(string, string) (map[string][]byte, secrets.State) {
 }
 func (noSecrets) Version(string, string) string { return "" }
 
-// kind is a kind as the API server knows it.
-type kind struct {
-	structural *schema.Structural
-	schema     validation.SchemaValidator
-	rules      *cel.Validator
-}
-
-func newKind(t *testing.T, plural string) kind {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "turnout.dev_"+plural+".yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var definition apiextensionsv1.CustomResourceDefinition
-	if err := yaml.Unmarshal(text, &definition); err != nil {
-		t.Fatal(err)
-	}
-	var props apiextensions.JSONSchemaProps
-	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
-		definition.Spec.Versions[0].Schema.OpenAPIV3Schema, &props, nil,
-	); err != nil {
-		t.Fatal(err)
-	}
-	var k kind
-	if k.structural, err = schema.NewStructural(&props); err != nil {
-		t.Fatal(err)
-	}
-	if k.schema, _, err = validation.NewSchemaValidator(&props); err != nil {
-		t.Fatal(err)
-	}
-	k.rules = cel.NewValidator(k.structural, true, celconfig.PerCallLimit)
-	return k
-}
-
 // admit is the object as the API server would store it, or why it would not.
-func admit[T any](ctx context.Context, k *kind, object *T) (*T, error) {
+func admit[T any](ctx context.Context, s *kubetest.Schema, object *T) (*T, error) {
 	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, err
 	}
 	delete(raw, "status")
-	defaulting.Default(raw, k.structural)
-	problems := validation.ValidateCustomResource(nil, raw, k.schema)
-	broken, _ := k.rules.Validate(ctx, nil, k.structural, raw, nil, celconfig.RuntimeCELCostBudget)
-	if err := append(problems, broken...).ToAggregate(); err != nil {
+	if err := s.Admit(ctx, raw).ToAggregate(); err != nil {
 		return nil, err
 	}
 	out := new(T)

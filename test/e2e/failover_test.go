@@ -17,6 +17,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 
 	"github.com/turnout-ai/turnout/internal/modelsim/ledger"
+	"github.com/turnout-ai/turnout/test/soak"
 )
 
 const chatPolicy = `
@@ -39,11 +40,11 @@ func TestCallersDoNotNoticeFailures(t *testing.T) {
 	f.served("chat")
 
 	load := startLoad(f, 50)
-	events := time.NewTicker(soak(t, 30*time.Second) / 10)
+	events := time.NewTicker(soak.Length(t, 30*time.Second) / 10)
 	defer events.Stop()
 	pause := func() { <-events.C }
 	kills := 0
-	for ending := time.Now().Add(soak(t, 30*time.Second)); time.Now().Before(ending); {
+	for ending := time.Now().Add(soak.Length(t, 30*time.Second)); time.Now().Before(ending); {
 		pause()
 		f.providers["alpha"].Kill()
 		kills++

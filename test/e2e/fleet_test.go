@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/test/harness"
+	"github.com/turnout-ai/turnout/test/soak"
 )
 
 // fleet is everything a test runs against: one cluster, one operator, proxies and providers.
@@ -235,16 +236,13 @@ func (f *fleet) served(model string) {
 	}
 }
 
-// soak is how long a load lasts: short in a test run, TURNOUT_SOAK in a soak.
-func soak(t *testing.T, short time.Duration) time.Duration {
+// chanceSeed decides what is killed when: another one in every run.
+func chanceSeed(t *testing.T) uint64 {
 	t.Helper()
-	text := os.Getenv("TURNOUT_SOAK")
-	if text == "" {
-		return short
+	seed, given := soak.Seed(t)
+	if !given {
+		seed = uint64(time.Now().UnixNano())
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TURNOUT_SOAK=%q is no duration such as 30m: %v", text, err)
-	}
-	return max(d, short)
+	t.Logf("what is killed when: TURNOUT_SEED=%d", seed)
+	return seed
 }

@@ -80,12 +80,7 @@ func newLimitedFleet(t *testing.T) *limitedFleet {
 	t.Helper()
 	f := newFleet(t, 0)
 	f.operator.Kill()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("TURNOUT_SEED"); text != "" {
-		_, err := fmt.Sscan(text, &seed)
-		f.must(err)
-	}
-	t.Logf("what is killed when: TURNOUT_SEED=%d", seed)
+	seed := chanceSeed(t)
 	l := &limitedFleet{fleet: f, chance: rand.New(rand.NewPCG(seed, 1)), zone: "UTC"}
 	if time.Now().UTC().Hour() >= 18 { // so that no day ends while the tests run
 		l.zone = "Asia/Tokyo"

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/turnout-ai/turnout/api/v1alpha1"
+	"github.com/turnout-ai/turnout/test/soak"
 )
 
 // quickPolicy lets endpoints come back within seconds.
@@ -36,10 +36,10 @@ const priced = `{"spec":{"pricing":{"inputTokens":"2.5","cachedInputTokens":"0.3
 // rounds is how often things go wrong: twice in a test run, at least twenty times in a soak.
 func rounds(t *testing.T) int {
 	t.Helper()
-	if os.Getenv("TURNOUT_SOAK") == "" {
+	if !soak.On() {
 		return 2
 	}
-	return max(20, int(soak(t, 0)/time.Minute))
+	return max(20, int(soak.Length(t, 0)/time.Minute))
 }
 
 // What status says is what happened. Under load the provider in use is killed and revived, and operator and
@@ -52,12 +52,7 @@ func TestStatusIsTheRuntimeTruth(t *testing.T) {
 	for _, name := range names {
 		f.kubectl(t.Context(), "patch", "mep", name, "--type=merge", "-p", priced)
 	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("TURNOUT_SEED"); text != "" {
-		_, err := fmt.Sscan(text, &seed)
-		f.must(err)
-	}
-	t.Logf("what is killed when: TURNOUT_SEED=%d", seed)
+	seed := chanceSeed(t)
 	chance := rand.New(rand.NewPCG(seed, 0))
 	books := f.watchReports()
 	crew := newCrew(f, 3)

@@ -9,13 +9,14 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/turnout-ai/turnout/test/soak"
 )
 
 // Worlds come and go: there is little to keep, and no reason to look for it often.
@@ -43,30 +44,21 @@ func TestLimitsHold(t *testing.T) {
 
 // enough reports whether a run has lasted long enough.
 func enough(t *testing.T, sum *Counts, begun time.Time) bool {
-	text := os.Getenv("TURNOUT_SOAK")
-	if text == "" {
+	if !soak.On() {
 		return sum.steps >= steps
 	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TURNOUT_SOAK=%q is no duration such as 30m: %v", text, err)
-	}
-	return time.Since(begun) >= d
+	return time.Since(begun) >= soak.Length(t, 0)
 }
 
 // search runs worlds, several at a time, until enough says so, and tells of each in the order of their seeds.
 func search(t *testing.T, tell func(*world), enough func() bool) {
 	t.Helper()
-	if text := os.Getenv("TURNOUT_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("TURNOUT_SEED=%q is no number: %v", text, err)
-		}
+	if seed, given := soak.Seed(t); given {
 		tell(run(seed, none, nil, 0, false))
 		return
 	}
 	seed := uint64(1)
-	if os.Getenv("TURNOUT_SOAK") != "" {
+	if soak.On() {
 		seed = uint64(begunAt.Unix()) << 20
 	}
 	workers := max(runtime.GOMAXPROCS(0)/2, 1)

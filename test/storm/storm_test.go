@@ -6,12 +6,12 @@ package storm
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/turnout-ai/turnout/test/harness"
+	"github.com/turnout-ai/turnout/test/soak"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ const most = 12
 // soak. TURNOUT_SEED repeats one.
 func TestAStormPasses(t *testing.T) {
 	s := settings{
-		seed: seed(t), callers: 200, pause: 2 * time.Second, calm: 5 * time.Second, length: soak(t, 45*time.Second),
+		seed: seed(t), callers: 200, pause: 2 * time.Second, calm: 5 * time.Second, length: soak.Length(t, 45*time.Second),
 		attempts: stormAttempts, dir: t.TempDir(),
 	}
 	t.Logf("TURNOUT_SEED=%d", s.seed)
@@ -95,31 +95,13 @@ func (st *storm) mustBeOne(t *testing.T) {
 // seed is of this storm: another one in every soak.
 func seed(t *testing.T) uint64 {
 	t.Helper()
-	if text := os.Getenv("TURNOUT_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("TURNOUT_SEED=%q is no number: %v", text, err)
-		}
+	if seed, given := soak.Seed(t); given {
 		return seed
 	}
-	if os.Getenv("TURNOUT_SOAK") != "" {
+	if soak.On() {
 		return uint64(time.Now().Unix())
 	}
 	return 1
-}
-
-// soak is how long a storm lasts: short in a test run, TURNOUT_SOAK in a soak.
-func soak(t *testing.T, short time.Duration) time.Duration {
-	t.Helper()
-	text := os.Getenv("TURNOUT_SOAK")
-	if text == "" {
-		return short
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("TURNOUT_SOAK=%q is no duration such as 30m: %v", text, err)
-	}
-	return max(d, short)
 }
 
 // TestAStormFindsAProxyThatDoesNotFailOver holds the whole against a proxy that makes one attempt for each request.
