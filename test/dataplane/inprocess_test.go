@@ -6,7 +6,6 @@ package dataplane
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -26,12 +25,8 @@ import (
 	"github.com/turnout-ai/turnout/internal/translate"
 )
 
-// atOnce is how many variants of cases run at a time: most of them wait for somebody.
-const atOnce = "32"
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", atOnce); err != nil {
+	if err := SideBySide(); err != nil {
 		fmt.Fprintln(os.Stderr, "dataplane:", err)
 		os.Exit(1)
 	}

@@ -5,6 +5,7 @@ package dataplane
 
 import (
 	"context"
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -58,6 +59,15 @@ func Rows() []Row {
 
 // chosen is the case that TURNOUT_CASE names; empty is all of them.
 var chosen = os.Getenv("TURNOUT_CASE")
+
+// atOnce is how many variants of cases run at a time: most of them wait for somebody.
+const atOnce = "32"
+
+// SideBySide lets so many run at a time. A TestMain calls it before its tests run.
+func SideBySide() error {
+	flag.Parse()
+	return flag.Set("test.parallel", atOnce)
+}
 
 // Run runs all cases against a target, as subtests that run in parallel.
 func Run(t *testing.T, target Target) {

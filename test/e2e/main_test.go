@@ -4,21 +4,18 @@
 package e2e
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"testing"
 
 	"github.com/go-logr/logr"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/turnout-ai/turnout/test/dataplane"
 )
 
-// atOnce is how many tests that say they may run side by side do: those of the data plane, which mostly wait.
-const atOnce = "32"
-
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", atOnce); err != nil {
+	if err := dataplane.SideBySide(); err != nil { // no other test says that it may run so
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
